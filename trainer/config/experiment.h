@@ -1,0 +1,135 @@
+// An experiment as its TOML file says it: one member per section. [objective], [architecture], [optimizer] and [schedule] stay
+// unread here, since their keys depend on their kind; the catalogs read them.
+#pragma once
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "trainer/config/describe.h"
+#include "trainer/config/section.h"
+
+namespace lacuna {
+
+enum class DeviceChoice { automatic, cpu, cuda };
+constexpr std::array<std::string_view, 3> names_of(DeviceChoice) { return {"auto", "cpu", "cuda"}; }
+enum class Compute { fp32, bf16 };
+constexpr std::array<std::string_view, 2> names_of(Compute) { return {"fp32", "bf16"}; }
+
+struct RunOptions {
+  std::string name = "run";
+  std::string out = "runs";
+  int64_t seed = 1;
+  int64_t steps = 0;
+  int64_t tokens = 0;
+  int64_t stop_after = 0;
+  DeviceChoice device = DeviceChoice::automatic;
+  bool deterministic = false;
+  int64_t threads = 0;
+  double watchdog = 600;
+  std::string fault;
+};
+template <class Visitor>
+void describe(Visitor& visit, RunOptions& o) {
+  visit("name", o.name, "the run's folder is out/name");
+  visit("out", o.out, "folder of runs, relative to the current folder");
+  visit("seed", o.seed, "of initial values, sampling order and masks", at_least(0));
+  visit("steps", o.steps, "optimizer updates; exactly one of steps and tokens", at_least(0));
+  visit("tokens", o.tokens, "tokens to train on, rounded up to whole steps", at_least(0));
+  visit("stop_after", o.stop_after, "save, then leave with code 75 after this step; 0 = never", at_least(0));
+  visit("device", o.device, "auto, cpu or cuda");
+  visit("deterministic", o.deterministic, "bit-equal repeats on a GPU too; a CPU run always is");
+  visit("threads", o.threads, "CPU threads of one rank; 0 = the machine's cores over its ranks", at_least(0));
+  visit("watchdog", o.watchdog, "seconds without progress after which a rank ends the job; 0 = never", at_least(0));
+  visit("fault", o.fault, "test aid: KIND@RANK,STEP with kind throw, exit, kill, stop, nan or slow");
+}
+
+struct DataOptions {
+  Mixture train;
+  PathList validation;
+  bool document_mask = false;
+};
+template <class Visitor>
+void describe(Visitor& visit, DataOptions& o) {
+  visit("train", o.train, "corpora, or [{ corpus = \"a.h5\", weight = 0.7 }, ...]; relative to this file");
+  visit("validation", o.validation, "corpora for evaluation; relative to this file");
+  visit("document_mask", o.document_mask, "attention stays inside a document, positions restart");
+}
+
+struct BatchOptions {
+  int64_t global_size = 16;
+  int64_t micro_size = 0;
+  int64_t sequence_length = 256;
+};
+template <class Visitor>
+void describe(Visitor& visit, BatchOptions& o) {
+  visit("global_size", o.global_size, "rows of one step over the whole world", at_least(1));
+  visit("micro_size", o.micro_size, "rows of one micro-batch of one data rank; 0 = global_size / data", at_least(0));
+  visit("sequence_length", o.sequence_length, "positions of a row", between(1, 1 << 20));
+}
+
+struct ParallelOptions {
+  int64_t tensor = 1;
+  double bucket_megabytes = 4;
+};
+template <class Visitor>
+void describe(Visitor& visit, ParallelOptions& o) {
+  visit("tensor", o.tensor, "ranks that share one copy of the network; data = world / tensor", at_least(1));
+  visit("bucket_megabytes", o.bucket_megabytes, "gradients that are reduced in one message", above(0));
+}
+
+struct PrecisionOptions {
+  Compute compute = Compute::fp32;
+};
+template <class Visitor>
+void describe(Visitor& visit, PrecisionOptions& o) {
+  visit("compute", o.compute, "fp32 or bf16");
+}
+
+struct CheckpointOptions {
+  int64_t every = 100;
+  int64_t keep = 2;
+};
+template <class Visitor>
+void describe(Visitor& visit, CheckpointOptions& o) {
+  visit("every", o.every, "steps between checkpoints; 0 = only at the end", at_least(0));
+  visit("keep", o.keep, "newest checkpoints that stay on disk", at_least(1));
+}
+
+struct EvaluateOptions {
+  int64_t every = 100;
+  int64_t rows = 64;
+  std::vector<std::string> tasks = {"loss"};
+};
+template <class Visitor>
+void describe(Visitor& visit, EvaluateOptions& o) {
+  visit("every", o.every, "steps between evaluations; 0 = never", at_least(0));
+  visit("rows", o.rows, "validation rows of one evaluation", at_least(1));
+  visit("tasks", o.tasks, "evaluations to run; see lacuna inspect --catalog");
+}
+
+struct Experiment {
+  std::filesystem::path file;   // empty where the text came from a checkpoint
+  RunOptions run;
+  DataOptions data;             // paths absolute
+  BatchOptions batch;
+  ParallelOptions parallel;
+  PrecisionOptions precision;
+  CheckpointOptions checkpoint;
+  EvaluateOptions evaluate;
+  // Each section as written, for cross-checks that name a place, and for the kinds that the catalogs read.
+  Section run_section, data_section, batch_section, parallel_section, evaluate_section, precision_section;
+  Section objective, architecture, optimizer, schedule;
+};
+
+// Reads includes (depth first, relative to the including file), then the file's own keys, then `sets` ("section.key=value";
+// TOML values, a bare word is a string; paths in them are relative to the current folder). Throws usage Errors that name
+// file:line:column (or "--set section.key=value"), the nearest valid key and the mend. Unknown sections are refused.
+Experiment read_experiment(const std::filesystem::path& file, const std::vector<std::string>& sets);
+// The same from text, as stored in a checkpoint; `origin` stands for the file in messages, `folder` for its place.
+Experiment read_experiment_text(const std::string& text, const std::string& origin, const std::filesystem::path& folder,
+                                const std::vector<std::string>& sets);
+
+// Sections that have a fixed set of keys, as TOML; the kind-based ones are added by the caller.
+std::string fixed_sections_to_toml(const Experiment& experiment);
+
+}  // namespace lacuna

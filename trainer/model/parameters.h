@@ -1,0 +1,43 @@
+// Every parameter of a network, declared once with all that the rest of the engine must know about it.
+#pragma once
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace lacuna {
+
+enum class InitialValues { zeros, ones, normal };
+
+struct ParameterSpec {
+  std::string name;                 // full path in the module tree, such as "blocks.3.attention.query_key_value.weight"
+  std::vector<int64_t> full_shape;  // of the whole tensor over the tensor axis
+  // The dim that is split over the tensor axis; -1 = every tensor rank holds it whole.
+  int64_t partition_dim = -1;
+  InitialValues initial = InitialValues::normal;
+  double deviation = 0.02;          // of normal initial values
+  at::Tensor value;                 // this rank's slice; after FlatStorage took it, a view into the flat buffer
+
+  bool decays() const { return full_shape.size() >= 2; }
+};
+
+// Filled by modules as they register their parameters; a parameter's name is known once the tree stands.
+class ParameterTable {
+ public:
+  // Registers `name` at `module` and remembers how it is laid out and initialised. `full_shape[partition_dim]` is divided by
+  // `parts`. The tensor's memory is not touched.
+  at::Tensor declare(torch::nn::Module& module, const std::string& name, std::vector<int64_t> full_shape, int64_t partition_dim,
+                     int64_t parts, InitialValues initial, double deviation = 0.02);
+  // The parameters of `root` in registration order, named.
+  std::vector<ParameterSpec> list(const torch::nn::Module& root) const;
+
+ private:
+  std::unordered_map<const c10::TensorImpl*, ParameterSpec> specs_;
+};
+
+// The values of the whole tensor depend on (seed, name) alone; each rank computes just its slice.
+void initialize(std::vector<ParameterSpec>& parameters, uint64_t seed, int tensor_rank, int tensor_size);
+
+}  // namespace lacuna
