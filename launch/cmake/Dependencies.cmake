@@ -34,6 +34,7 @@ target_link_libraries(lacuna_dependencies INTERFACE
   ${LACUNA_LIBTORCH}/lib/libtorch_cpu.so ${LACUNA_LIBTORCH}/lib/libc10.so
   MPI::MPI_C ${HDF5_C_LIBRARIES} spdlog::spdlog nlohmann_json::nlohmann_json ZLIB::ZLIB PkgConfig::PCRE2
   PkgConfig::SENTENCEPIECE PkgConfig::SNDFILE ICU::uc OpenSSL::Crypto Threads::Threads)
+target_compile_definitions(lacuna_dependencies INTERFACE OMPI_SKIP_MPICXX)  # the C++ bindings that MPI removed
 target_include_directories(lacuna_dependencies SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
 target_link_options(lacuna_dependencies INTERFACE
   -Wl,-rpath,${LACUNA_LIBTORCH}/lib -Wl,--allow-shlib-undefined)
