@@ -20,7 +20,7 @@ endif()
 # AVX2 is the floor; the hot kernels also carry an AVX-512 version that is chosen at run time.
 add_compile_options(-march=x86-64-v3 -fno-math-errno)
 if(LACUNA_SANITIZE)
-  add_compile_options(-fsanitize=${LACUNA_SANITIZE} -fno-omit-frame-pointer)
+  add_compile_options(-fsanitize=${LACUNA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${LACUNA_SANITIZE})
   add_compile_definitions(LACUNA_SANITIZED)
 endif()
