@@ -18,7 +18,7 @@ fail() {
 }
 
 # The comment at the head of a script is its help.
-print_help() { sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$0"; }
+print_help() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
 
 # Compilers with LibTorch's headers take up to 1.5 GB each; more of them at once than the memory holds would be killed.
 num_jobs() {
