@@ -17,7 +17,7 @@ class NextToken : public Objective {
 
   NextToken(const Options& options, const RowContext& context);
   Needs needs() const override { return needs(options_); }
-  SpecialTokens special_tokens() const override { return {.end = context_.end_token}; }
+  SpecialTokens special_tokens() const override { return {.pad = -1, .end = context_.end_token, .mask = -1, .sentinels = {}}; }
   int64_t sample_length() const override { return context_.length + 1; }
   int64_t sample_stride() const override { return context_.length; }
   Batch prepare(std::span<const Sample> samples, const Random& random) const override;

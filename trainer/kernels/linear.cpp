@@ -29,7 +29,7 @@ class Linear : public torch::autograd::Function<Linear> {
     if (x.requires_grad()) dx = at::matmul(gradients[0], weight);
     auto weight_gradient = weight.grad();
     weight_gradient.addmm_(dy.t(), x.reshape({-1, weight.size(1)}));
-    if (ctx->saved_data.contains("bias")) {
+    if (ctx->saved_data.count("bias") > 0) {
       auto bias_gradient = ctx->saved_data["bias"].toTensor().grad();
       bias_gradient.add_(dy.sum(0));
     }

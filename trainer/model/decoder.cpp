@@ -109,7 +109,7 @@ AttentionPattern Decoder::pattern(const Batch& batch) const {
 at::Tensor Decoder::stack(const Batch& batch, const AttentionPattern& pattern, const at::Tensor& positions,
                           std::vector<KeyValueCache>* caches) const {
   auto x = embedding_->forward(batch.tokens);
-  if (position_.defined()) x = x + embedding(positions, position_);
+  if (position_.defined()) x = x + lacuna::embedding(positions, position_);
   if (is_training()) x = dropout(x, options_.dropout, random_, batch.stream_positions);
   std::optional<RotaryAngles> angles;
   if (options_.position == PositionKind::rotary) {

@@ -3,6 +3,7 @@
 // 1/sqrt(2 num_layers)). Dropout falls on the embedding and on what each half adds to the residual stream, not on attention
 // probabilities, so that its masks do not depend on the layout.
 #pragma once
+#include "data/random.h"
 #include "trainer/config/describe.h"
 #include "trainer/config/section.h"
 #include "trainer/model/architecture.h"

@@ -11,7 +11,7 @@ VocabParallelEmbedding::VocabParallelEmbedding(const ModelContext& context, int6
 }
 
 at::Tensor VocabParallelEmbedding::forward(const at::Tensor& ids) const {
-  return reduce_from_axis(embedding(ids, weight_, axis_.rank() * weight_.size(0)), axis_);
+  return reduce_from_axis(lacuna::embedding(ids, weight_, axis_.rank() * weight_.size(0)), axis_);
 }
 
 }  // namespace lacuna

@@ -11,7 +11,7 @@ ColumnParallelLinear::ColumnParallelLinear(const ModelContext& context, int64_t 
   if (bias) bias_ = context.parameters.declare(*this, "bias", {out}, 0, parts, InitialValues::zeros);
 }
 
-at::Tensor ColumnParallelLinear::forward(const at::Tensor& x) const { return linear(x, weight_, bias_); }
+at::Tensor ColumnParallelLinear::forward(const at::Tensor& x) const { return lacuna::linear(x, weight_, bias_); }
 
 RowParallelLinear::RowParallelLinear(const ModelContext& context, int64_t in, int64_t out, bool bias, double deviation)
     : axis_(context.mesh.tensor()) {
@@ -20,8 +20,8 @@ RowParallelLinear::RowParallelLinear(const ModelContext& context, int64_t in, in
 }
 
 at::Tensor RowParallelLinear::forward(const at::Tensor& x) const {
-  if (axis_.size() == 1) return linear(x, weight_, bias_);
-  const auto sum = reduce_from_axis(linear(x, weight_, {}), axis_);
+  if (axis_.size() == 1) return lacuna::linear(x, weight_, bias_);
+  const auto sum = reduce_from_axis(lacuna::linear(x, weight_, {}), axis_);
   return bias_.defined() ? sum + bias_ : sum;  // once, not once per rank
 }
 
