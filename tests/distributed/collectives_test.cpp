@@ -4,6 +4,7 @@
 #include <ATen/ops/allclose.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/mm.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
