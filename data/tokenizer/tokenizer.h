@@ -1,5 +1,6 @@
 // Text to ids and back. An id is below vocabulary_size(); documents in a corpus end with end_token().
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -18,6 +19,9 @@ class Tokenizer {
   virtual int32_t end_token() const = 0;
   virtual void encode(std::string_view text, std::vector<int32_t>& out) const = 0;  // appends, adds no end token; thread-safe
   virtual std::string decode(std::span<const int32_t> tokens) const = 0;            // skips ids that stand for no text
+  // The last place at which a text may be cut so that the two parts, encoded apart, give the tokens of the whole; 0 when
+  // there is none. Documents that do not fit into memory are encoded in parts.
+  virtual size_t safe_cut(std::string_view /*text*/) const { return 0; }
   virtual std::string serialize() const = 0;  // the blob that make_tokenizer() takes; stored inside the corpus
 };
 
