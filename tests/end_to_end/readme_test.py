@@ -26,7 +26,7 @@ def blocks(language):
 def commands():
     """The lines of the shell blocks without their comments."""
     for block in blocks("sh"):
-        for line in block.splitlines():
+        for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             if words:
                 yield words
