@@ -181,7 +181,7 @@ Restored restore_network(const std::string& where, const std::vector<std::string
   restored.vocabulary = vocabulary_of(checkpoint);
   restored.objective = make_objective(restored.experiment, restored.vocabulary);
   restored.network = make_network(restored.experiment, restored.vocabulary, *restored.objective, mesh);
-  restored.storage = std::make_unique<FlatStorage>(restored.network->parameters, FlatStorage::Gradients::none);
+  restored.storage = std::make_unique<FlatStorage>(restored.network->parameters, mesh.data().size());
   restore(checkpoint, *restored.storage, nullptr, mesh);
   restored.network->architecture->eval();
   restored.step = checkpoint.meta().step;

@@ -55,7 +55,7 @@ int train(const TrainArguments& arguments) {
   Screen screen(mpi.rank() == 0, layout.steps);
   screen.note(format_table(describe_run(experiment, layout, *network, vocabulary)));
 
-  FlatStorage storage(network->parameters);
+  FlatStorage storage(network->parameters, layout.data);
   const auto optimizer = find_optimizer(experiment.optimizer).make(experiment.optimizer, storage);
   if (run.checkpoint) {
     restore(*run.checkpoint, storage, optimizer.get(), *mesh);
@@ -70,7 +70,7 @@ int train(const TrainArguments& arguments) {
     for (const auto& task : experiment.evaluate.tasks) evaluations.emplace_back(task, find_evaluation(task).make());
   }
   CheckpointWriter checkpoints(mesh->world(), run.folder / "checkpoints", experiment.checkpoint.keep);
-  GradientBuckets buckets(storage, mesh->data(), experiment.parallel.bucket_megabytes);
+  GradientBuckets buckets(bucket_parameters(storage), storage.gradients(), mesh->data(), experiment.parallel.bucket_megabytes);
   std::unique_ptr<MetricsFile> metrics;
   if (mpi.rank() == 0) metrics = std::make_unique<MetricsFile>(run.folder / "metrics.jsonl");
   Watchdog watchdog(experiment.run.watchdog, mpi.rank(), recorder, [&](const std::string& text) {

@@ -34,9 +34,17 @@ std::vector<TensorSlice> training_slices(const FlatStorage& storage, const Optim
   return slices;
 }
 
+std::vector<BucketParameter> bucket_parameters(const FlatStorage& storage) {
+  std::vector<BucketParameter> parameters;
+  for (size_t i = 0; i < storage.ranges().size(); ++i) {
+    parameters.push_back({.variable = storage.value(i), .offset = storage.ranges()[i].offset, .count = storage.ranges()[i].count});
+  }
+  return parameters;
+}
+
 void restore(const Checkpoint& checkpoint, FlatStorage& storage, Optimizer* optimizer, Mesh& mesh) {
   const at::NoGradGuard no_grad;
-  for (auto& [prefix, flat] : buffers(storage, optimizer)) {
+  for (const auto& [prefix, flat] : buffers(storage, optimizer)) {
     for (const auto& range : storage.ranges()) {
       const auto name = prefix + range.name;
       const auto value = checkpoint.read(name, range.partition_dim, mesh.tensor().rank(), range.partitioned ? mesh.tensor().size() : 1);

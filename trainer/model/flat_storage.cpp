@@ -47,8 +47,14 @@ FlatStorage::FlatStorage(std::vector<ParameterSpec>& parameters, int64_t data_si
     if (parameter.value.scalar_type() != at::kFloat) throw misuse(parameter.name, "is not fp32");
     if (!parameter.value.is_leaf()) throw misuse(parameter.name, "is not a leaf of the autograd graph");
     if (parameter.value.device() != parameters[0].value.device()) throw misuse(parameter.name, "is on another device");
-    ranges_.push_back(
-        {parameter.name, round_up(end, kAlignment), parameter.value.numel(), parameter.decays(), parameter.partition_dim >= 0});
+    ranges_.push_back({.name = parameter.name,
+                       .offset = round_up(end, kAlignment),
+                       .count = parameter.value.numel(),
+                       .decays = parameter.decays(),
+                       .partitioned = parameter.partition_dim >= 0,
+                       .shape = parameter.value.sizes().vec(),
+                       .full_shape = parameter.full_shape,
+                       .partition_dim = parameter.partition_dim});
     end = ranges_.back().offset + ranges_.back().count;
   }
   const int64_t total = round_up(end, kAlignment * data_size);

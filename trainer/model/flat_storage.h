@@ -21,6 +21,9 @@ class FlatStorage {
     int64_t count = 0;
     bool decays = false;       // weight decay applies
     bool partitioned = false;  // each tensor rank has its own slice; otherwise all hold the same values
+    std::vector<int64_t> shape;       // of this rank's slice
+    std::vector<int64_t> full_shape;  // of the whole tensor
+    int64_t partition_dim = -1;
   };
 
   // Repoints every parameter's data and .grad; its values become zero, so initialise or load after this. On the CPU no memory is
@@ -30,8 +33,9 @@ class FlatStorage {
 
   const std::vector<Range>& ranges() const { return ranges_; }
   int64_t size() const { return parameters_.numel(); }  // elements, padding included
-  at::Tensor& parameters() { return parameters_; }      // (size)
-  at::Tensor& gradients() { return gradients_; }        // (size)
+  const at::Tensor& parameters() const { return parameters_; }  // (size)
+  const at::Tensor& gradients() const { return gradients_; }    // (size)
+  const at::Tensor& value(size_t range) const { return values_[range]; }  // the module's own tensor
 
   void zero_gradients();
   // Throws Error(internal), naming the parameter, if something has replaced a parameter's data or .grad by a tensor of its own;
