@@ -7,6 +7,7 @@
 
 #include "data/corpus.h"
 #include "objectives/catalog.h"
+#include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/checkpoint_writer.h"
 #include "trainer/config/experiment.h"
 #include "trainer/model/catalog.h"

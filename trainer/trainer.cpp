@@ -160,7 +160,7 @@ void Trainer::save(int64_t step) {
   auto meta = p_.meta;
   meta.step = step;
   meta.tokens_seen = plan_.tokens_seen;
-  p_.checkpoints.begin(step, slices, meta);
+  p_.checkpoints.begin(slices, meta);
   saved_step_ = step;
 }
 
