@@ -19,8 +19,9 @@ endif()
 
 # AVX2 is the floor; the hot kernels also carry an AVX-512 version that is chosen at run time.
 add_compile_options(-march=x86-64-v3 -fno-math-errno)
+add_compile_definitions(LACUNA_VERSION="${PROJECT_VERSION}")
 if(LACUNA_SANITIZE)
-  add_compile_options(-fsanitize=${LACUNA_SANITIZE} -fno-omit-frame-pointer)
+  add_compile_options(-fsanitize=${LACUNA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${LACUNA_SANITIZE})
   add_compile_definitions(LACUNA_SANITIZED)
 endif()

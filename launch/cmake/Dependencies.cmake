@@ -9,9 +9,11 @@ set(HDF5_PREFER_PARALLEL OFF)
 find_package(HDF5 REQUIRED COMPONENTS C)
 find_package(ICU REQUIRED COMPONENTS uc)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
-pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
 pkg_check_modules(SNDFILE REQUIRED IMPORTED_TARGET sndfile)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+# Ubuntu's sentencepiece.pc requires a module of protobuf that its package does not bring, so the library is found by name.
+find_library(SENTENCEPIECE sentencepiece REQUIRED)
+find_library(SENTENCEPIECE_TRAIN sentencepiece_train REQUIRED)
 
 # LibTorch as launch/setup lays it out: lib/ and include/ of the wheel, with the CUDA run time beside it.
 if(DEFINED ENV{LACUNA_CACHE})
@@ -33,12 +35,18 @@ target_compile_options(lacuna_dependencies INTERFACE
 target_link_libraries(lacuna_dependencies INTERFACE
   ${LACUNA_LIBTORCH}/lib/libtorch_cpu.so ${LACUNA_LIBTORCH}/lib/libc10.so
   MPI::MPI_C ${HDF5_C_LIBRARIES} spdlog::spdlog nlohmann_json::nlohmann_json ZLIB::ZLIB PkgConfig::PCRE2
-  PkgConfig::SENTENCEPIECE PkgConfig::SNDFILE ICU::uc OpenSSL::Crypto Threads::Threads)
+  ${SENTENCEPIECE} ${SENTENCEPIECE_TRAIN} PkgConfig::SNDFILE ICU::uc OpenSSL::Crypto Threads::Threads)
+target_compile_definitions(lacuna_dependencies INTERFACE OMPI_SKIP_MPICXX)  # the C++ bindings that MPI removed
 target_include_directories(lacuna_dependencies SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
 target_link_options(lacuna_dependencies INTERFACE
   -Wl,-rpath,${LACUNA_LIBTORCH}/lib -Wl,--allow-shlib-undefined)
 
 option(LACUNA_CUDA "Use the CUDA toolkit" OFF)
+find_program(LACUNA_NVCC nvcc HINTS ENV CUDA_PATH ENV CUDA_HOME PATHS /usr/local/cuda PATH_SUFFIXES bin)
 if(NOT LACUNA_CUDA)
   message(STATUS "CUDA: off; this build runs on the CPU alone")
+elseif(NOT LACUNA_NVCC)
+  message(STATUS "CUDA: no toolkit (nvcc) was found; this build runs on the CPU alone. Put nvcc on the PATH to use it")
+else()
+  message(STATUS "CUDA: ${LACUNA_NVCC}; no kernel for it stands yet, this build runs on the CPU alone")
 endif()

@@ -1,6 +1,7 @@
 // An experiment as its TOML file says it: one member per section. [objective], [architecture], [optimizer] and [schedule] stay
 // unread here, since their keys depend on their kind; the catalogs read them.
 #pragma once
+#include <array>
 #include <filesystem>
 #include <string>
 #include <vector>

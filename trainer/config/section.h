@@ -22,7 +22,8 @@ class Section {
   std::string kind(const std::string& fallback) const;
 
   // Defaults overwritten by what the file says. Throws a usage Error with file:line:column for an unknown key (naming the
-  // nearest valid one), a wrong type, a value outside its range or an unknown word of an enumeration. `kind` is always allowed.
+  // nearest valid one), a wrong type, a value outside its range or an unknown word of an enumeration. `kind` is allowed in the
+  // sections that have kinds: objective, architecture, optimizer and schedule. Paths become absolute.
   template <class Options>
   Options read() const {
     Options options;

@@ -1,0 +1,191 @@
+#include "launch/assemble.h"
+
+#include <ATen/ops/empty.h>
+
+#include <cstdio>
+#include <cstring>
+#include <numeric>
+
+#include "data/hdf5_corpus.h"
+#include "data/tokenizer/tokenizer.h"
+#include "trainer/checkpoint/checkpoints.h"
+#include "trainer/evaluate/catalog.h"
+#include "trainer/optim/catalog.h"
+#include "trainer/training_state.h"
+
+namespace lacuna {
+namespace {
+
+constexpr std::string_view kTokenizerPrefix = "tokenizer.";
+
+std::string section_text(const std::string& name, std::string_view kind, const std::string& keys) {
+  return "\n[" + name + "]\n" + (kind.empty() ? "" : "kind = \"" + std::string(kind) + "\"\n") + keys;
+}
+
+std::vector<std::string> paths_of(const Mixture& mixture) {
+  std::vector<std::string> paths;
+  for (const auto& part : mixture) paths.push_back(part.path);
+  return paths;
+}
+
+}  // namespace
+
+Layout lay_out(const Experiment& e, int world) {
+  const auto tensor = e.parallel.tensor;
+  if (world % tensor != 0) {
+    throw e.parallel_section.error("tensor", std::to_string(tensor) + " does not divide the world's " + std::to_string(world) +
+                                                 " ranks; start mpirun with a multiple of it");
+  }
+  const int64_t data = world / tensor, global = e.batch.global_size;
+  if (global % data != 0) {
+    throw e.batch_section.error("global_size", std::to_string(global) + " rows do not divide over " + std::to_string(data) +
+                                                   " data ranks; use a multiple of " + std::to_string(data));
+  }
+  const int64_t rows = global / data, micro = e.batch.micro_size == 0 ? rows : e.batch.micro_size;
+  if (rows % micro != 0) {
+    throw e.batch_section.error("micro_size", std::to_string(micro) + " does not divide the " + std::to_string(rows) +
+                                                  " rows of a data rank");
+  }
+  if (e.run.device == DeviceChoice::cuda) {
+    throw e.run_section.error("device", "this build has no CUDA; use \"auto\" or \"cpu\"");
+  }
+  if (e.precision.compute == Compute::bf16) {
+    throw e.precision_section.error("compute", "bf16 needs a CUDA device; the CPU computes in \"fp32\"");
+  }
+  for (const auto& task : e.evaluate.tasks) find_evaluation(task);
+  const int64_t tokens = global * e.batch.sequence_length;
+  const int64_t steps = e.run.steps > 0 ? e.run.steps : (e.run.tokens + tokens - 1) / tokens;
+  return {.world = world,
+          .data = static_cast<int>(data),
+          .tensor = static_cast<int>(tensor),
+          .steps = steps,
+          .rows_per_rank = rows,
+          .micro_size = micro,
+          .tokens_per_step = tokens};
+}
+
+int64_t tensor_size_for(const Experiment& e, int world) { return std::gcd(e.parallel.tensor, static_cast<int64_t>(world)); }
+
+std::string resolved_config(const Experiment& e) {
+  auto schedule = e.schedule.read<ScheduleOptions>();
+  const auto& objective = find_objective(e.objective);
+  const auto& architecture = find_architecture(e.architecture);
+  const auto& optimizer = find_optimizer(e.optimizer);
+  return fixed_sections_to_toml(e) + section_text("objective", objective.name, objective.resolve(e.objective)) +
+         section_text("architecture", architecture.name, architecture.resolve(e.architecture)) +
+         section_text("optimizer", optimizer.name, optimizer.resolve(e.optimizer)) +
+         section_text("schedule", "", to_toml(fields_of(schedule)));
+}
+
+Vocabulary vocabulary_of(const Experiment& e) {
+  if (e.data.train.empty()) throw e.data_section.error("train", "names no corpus; make one with lacuna prepare");
+  Vocabulary vocabulary;
+  std::string first, blob;
+  auto paths = paths_of(e.data.train);
+  paths.insert(paths.end(), e.data.validation.paths.begin(), e.data.validation.paths.end());
+  for (const auto& path : paths) {
+    const auto spec = Hdf5Corpus::open_spec(path);
+    const auto text = spec.tokenizer->name() + spec.tokenizer->serialize();
+    if (first.empty()) {
+      first = path;
+      blob = text;
+      vocabulary = {.tokenizer = spec.tokenizer, .size = spec.vocabulary_size};
+    } else if (text != blob) {
+      throw data_error(path + " was made with another tokenizer than " + first + "; prepare both with the same --tokenizer and --vocabulary");
+    }
+  }
+  return vocabulary;
+}
+
+TensorSlice vocabulary_slice(const Vocabulary& v) {
+  const auto blob = v.tokenizer->serialize();
+  auto bytes = at::empty({static_cast<int64_t>(blob.size())}, at::kByte);
+  std::memcpy(bytes.data_ptr(), blob.data(), blob.size());
+  return {.name = std::string(kTokenizerPrefix) + v.tokenizer->name(), .full_shape = bytes.sizes().vec(), .value = bytes};
+}
+
+Vocabulary vocabulary_of(const Checkpoint& checkpoint) {
+  for (const auto& name : checkpoint.names()) {
+    if (!name.starts_with(kTokenizerPrefix)) continue;
+    const auto bytes = checkpoint.read(name);
+    const std::string_view blob(static_cast<const char*>(bytes.const_data_ptr()), static_cast<size_t>(bytes.numel()));
+    const auto tokenizer = make_tokenizer(name.substr(kTokenizerPrefix.size()), blob);
+    return {.tokenizer = tokenizer, .size = tokenizer->vocabulary_size()};
+  }
+  throw checkpoint_error(checkpoint.folder().string() + " holds no tokenizer");
+}
+
+std::unique_ptr<Objective> make_objective(const Experiment& e, const Vocabulary& vocabulary) {
+  return find_objective(e.objective)
+      .make(e.objective, {.length = e.batch.sequence_length,
+                          .tokenizer_size = vocabulary.size,
+                          .end_token = vocabulary.tokenizer->end_token(),
+                          .document_mask = e.data.document_mask});
+}
+
+std::vector<std::shared_ptr<const Corpus>> open_corpora(const std::vector<std::string>& paths, const Objective& objective) {
+  std::vector<std::shared_ptr<const Corpus>> corpora;
+  for (const auto& path : paths) {
+    corpora.push_back(std::make_shared<Hdf5Corpus>(path, objective.sample_length(), objective.sample_stride()));
+  }
+  return corpora;
+}
+
+StepSource make_source(const Experiment& e, const Objective& objective, const Layout& layout, int data_rank) {
+  std::vector<double> weights;
+  for (const auto& part : e.data.train) weights.push_back(part.weight);
+  return StepSource(open_corpora(paths_of(e.data.train), objective), weights, objective, find_objective(e.objective).name,
+                    static_cast<uint64_t>(e.run.seed),
+                    {.global_size = e.batch.global_size,
+                     .micro_size = layout.micro_size,
+                     .data_rank = data_rank,
+                     .data_size = layout.data});
+}
+
+void check_fit(const Experiment& e, int64_t tensor_size) {
+  const auto& objective = find_objective(e.objective);
+  const auto& architecture = find_architecture(e.architecture);
+  const auto reason = misfit(objective.needs(e.objective), architecture.offers(e.architecture, tensor_size));
+  if (reason) {
+    throw e.architecture.error("kind", std::string(objective.name) + " does not fit " + std::string(architecture.name) + ": " +
+                                           *reason + " (lacuna inspect --catalog shows the pairs that fit)");
+  }
+}
+
+std::unique_ptr<Network> make_network(const Experiment& e, const Vocabulary& vocabulary, const Objective& objective, Mesh& mesh) {
+  check_fit(e, mesh.tensor().size());
+  auto network = std::make_unique<Network>();
+  network->architecture =
+      find_architecture(e.architecture)
+          .make(e.architecture, {.mesh = mesh,
+                                 .parameters = network->table,
+                                 .vocabulary_size = vocabulary.size + objective.needs().num_special_tokens,
+                                 .max_length = e.batch.sequence_length,
+                                 .seed = static_cast<uint64_t>(e.run.seed)});
+  network->parameters = network->table.list(*network->architecture);
+  return network;
+}
+
+Checkpoint open_checkpoint(const std::string& where, Verify verify) {
+  auto found = find_checkpoint(where, verify);
+  for (const auto& bad : found.damaged) {
+    std::fprintf(stderr, "lacuna: %s is damaged (%s); an older checkpoint is used\n", bad.folder.c_str(), bad.reason.c_str());
+  }
+  return std::move(found.checkpoint);
+}
+
+Restored restore_network(const std::string& where, const std::vector<std::string>& sets, Mesh& mesh) {
+  const auto checkpoint = open_checkpoint(where, mesh.world().rank() == 0 ? Verify::full : Verify::sizes);
+  Restored restored;
+  restored.experiment = read_experiment_text(checkpoint.meta().config, checkpoint.folder().string(), checkpoint.folder(), sets);
+  restored.vocabulary = vocabulary_of(checkpoint);
+  restored.objective = make_objective(restored.experiment, restored.vocabulary);
+  restored.network = make_network(restored.experiment, restored.vocabulary, *restored.objective, mesh);
+  restored.storage = std::make_unique<FlatStorage>(restored.network->parameters, mesh.data().size());
+  restore(checkpoint, *restored.storage, nullptr, mesh);
+  restored.network->architecture->eval();
+  restored.step = checkpoint.meta().step;
+  return restored;
+}
+
+}  // namespace lacuna

@@ -1,0 +1,76 @@
+// From an experiment's words to the parts of a run. The only place that sees every type, and where sections are checked against
+// one another and against the world.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/corpus.h"
+#include "objectives/catalog.h"
+#include "trainer/checkpoint/checkpoint_writer.h"
+#include "trainer/config/experiment.h"
+#include "trainer/model/catalog.h"
+#include "trainer/model/flat_storage.h"
+#include "trainer/optim/schedule.h"
+#include "trainer/parallel/mesh.h"
+#include "trainer/step_stream.h"
+
+namespace lacuna {
+
+// The numbers of a run that follow from the config and the world.
+struct Layout {
+  int world, data, tensor;
+  int64_t steps;            // of the whole run
+  int64_t rows_per_rank;    // of one step
+  int64_t micro_size;       // rows of one micro-batch
+  int64_t tokens_per_step;  // over the world
+};
+// Throws usage errors at the keys that do not fit the world or one another.
+Layout lay_out(const Experiment& experiment, int world);
+// The tensor axis for a world that need not be the training's: the largest size that divides both.
+int64_t tensor_size_for(const Experiment& experiment, int world);
+
+// Every key of every section, runnable as it is.
+std::string resolved_config(const Experiment& experiment);
+
+// What texts are made of: shared by all corpora of a run, kept in its checkpoints.
+struct Vocabulary {
+  std::shared_ptr<const Tokenizer> tokenizer;
+  int64_t size = 0;         // the tokenizer's ids, its end token included
+};
+// Throws a data error if the corpora were not made with one tokenizer.
+Vocabulary vocabulary_of(const Experiment& experiment);
+Vocabulary vocabulary_of(const Checkpoint& checkpoint);
+// The tokenizer as a tensor to be saved with a checkpoint, so that it needs no other file.
+TensorSlice vocabulary_slice(const Vocabulary& vocabulary);
+
+std::unique_ptr<Objective> make_objective(const Experiment& experiment, const Vocabulary& vocabulary);
+std::vector<std::shared_ptr<const Corpus>> open_corpora(const std::vector<std::string>& paths, const Objective& objective);
+// The rows of every step as this rank of the layout takes them.
+StepSource make_source(const Experiment& experiment, const Objective& objective, const Layout& layout, int data_rank);
+
+// A network with its parameters in flat storage; values are not set yet.
+struct Network {
+  ParameterTable table;
+  std::unique_ptr<Architecture> architecture;
+  std::vector<ParameterSpec> parameters;
+};
+// Checks the objective's needs against the architecture's offers before anything is allocated.
+void check_fit(const Experiment& experiment, int64_t tensor_size);
+std::unique_ptr<Network> make_network(const Experiment& experiment, const Vocabulary& vocabulary, const Objective& objective, Mesh& mesh);
+
+// An experiment, a vocabulary and a network as a checkpoint holds them, for evaluation and generation.
+struct Restored {
+  Experiment experiment;
+  Vocabulary vocabulary;
+  std::unique_ptr<Objective> objective;
+  std::unique_ptr<Network> network;
+  std::unique_ptr<FlatStorage> storage;
+  int64_t step = 0;
+};
+// `where`: a run's folder or a checkpoint's. Every rank reads its own slices; damaged checkpoints are told on stderr.
+Restored restore_network(const std::string& where, const std::vector<std::string>& sets, Mesh& mesh);
+// The experiment that the newest good checkpoint was made by.
+Checkpoint open_checkpoint(const std::string& where, Verify verify);
+
+}  // namespace lacuna

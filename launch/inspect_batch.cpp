@@ -1,0 +1,66 @@
+#include "data/tokenizer/tokenizer.h"
+#include "launch/assemble.h"
+#include "launch/inspect.h"
+
+namespace lacuna {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+template <class T>
+Json values(const at::Tensor& row) {
+  const auto contiguous = row.contiguous();
+  const auto* data = contiguous.const_data_ptr<T>();
+  return Json(std::vector<T>(data, data + contiguous.numel()));
+}
+
+Json booleans(const at::Tensor& row) {
+  Json list = Json::array();
+  for (int64_t i = 0; i < row.numel(); ++i) list.push_back(row[i].item<bool>());
+  return list;
+}
+
+Json row_of(const Batch& batch, int64_t b) {
+  Json row{{"tokens", values<int32_t>(batch.tokens[b])},
+           {"targets", values<int32_t>(batch.targets[b])},
+           {"weights", values<float>(batch.weights[b])}};
+  if (batch.bidirectional.defined()) row["bidirectional"] = booleans(batch.bidirectional[b]);
+  const std::pair<const char*, const at::Tensor*> others[]{{"segments", &batch.segments},
+                                                           {"positions", &batch.positions},
+                                                           {"encoder_tokens", &batch.encoder_tokens},
+                                                           {"encoder_segments", &batch.encoder_segments},
+                                                           {"encoder_positions", &batch.encoder_positions}};
+  for (const auto& [name, tensor] : others) {
+    if (tensor->defined()) row[name] = values<int32_t>((*tensor)[b]);
+  }
+  return row;
+}
+
+Json or_null(int32_t id) { return id < 0 ? Json() : Json(id); }
+
+}  // namespace
+
+Json inspect_batch(const std::string& config, const std::vector<std::string>& sets, int64_t step) {
+  auto experiment = read_experiment(config, sets);
+  experiment.parallel.tensor = 1;
+  experiment.batch.micro_size = 0;
+  check_fit(experiment, 1);
+  const auto layout = lay_out(experiment, 1);
+  const auto vocabulary = vocabulary_of(experiment);
+  const auto objective = make_objective(experiment, vocabulary);
+  const auto input = make_source(experiment, *objective, layout, 0).at(step);
+  const auto special = objective->special_tokens();
+  Json result{{"step", step},
+              {"special_tokens",
+               {{"pad", or_null(special.pad)},
+                {"end", or_null(special.end)},
+                {"mask", or_null(special.mask)},
+                {"sentinels", special.sentinels}}},
+              {"rows", Json::array()}};
+  for (const auto& batch : input.micro_batches) {
+    for (int64_t b = 0; b < batch.rows(); ++b) result["rows"].push_back(row_of(batch, b));
+  }
+  return result;
+}
+
+}  // namespace lacuna

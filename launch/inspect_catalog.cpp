@@ -1,0 +1,52 @@
+#include "launch/inspect.h"
+#include "objectives/catalog.h"
+#include "trainer/evaluate/catalog.h"
+#include "trainer/model/catalog.h"
+
+namespace lacuna {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Settings of an architecture that are tried until the pair fits, the default first.
+const std::vector<std::pair<std::string, std::string>> kAttempts{{"", ""}, {"visibility", "full"}, {"visibility", "prefix"}};
+
+Json pair(const ObjectiveEntry& objective, const ArchitectureEntry& architecture) {
+  const auto needs = objective.needs(Section());
+  Json entry{{"objective", objective.name}, {"architecture", architecture.name}, {"with", Json::object()}, {"fits", false}, {"reason", ""}};
+  for (const auto& [key, value] : kAttempts) {
+    const Section section = key.empty() ? Section() : Section().with(key, "\"" + value + "\"");
+    std::optional<std::string> reason;
+    try {
+      reason = misfit(needs, architecture.offers(section, 1));
+    } catch (const Error&) {
+      continue;  // an architecture without this key
+    }
+    if (!reason) {
+      entry["fits"] = true;
+      entry["reason"] = "";
+      if (!key.empty()) entry["with"][key] = value;
+      return entry;
+    }
+    if (entry["reason"] == "") entry["reason"] = *reason;
+  }
+  return entry;
+}
+
+}  // namespace
+
+Json inspect_catalog() {
+  Json catalog{{"objectives", Json::array()}, {"architectures", Json::array()}, {"evaluations", Json::array()}, {"pairs", Json::array()}};
+  const auto describe = [](const auto& e) {
+    return Json{{"name", e.name}, {"modalities", {e.modality}}, {"summary", e.summary}, {"paper", e.paper}};
+  };
+  for (const auto& o : objectives()) catalog["objectives"].push_back(describe(o));
+  for (const auto& a : architectures()) catalog["architectures"].push_back(describe(a));
+  for (const auto& e : evaluations()) catalog["evaluations"].push_back({{"name", e.name}, {"summary", e.summary}});
+  for (const auto& o : objectives()) {
+    for (const auto& a : architectures()) catalog["pairs"].push_back(pair(o, a));
+  }
+  return catalog;
+}
+
+}  // namespace lacuna

@@ -1,0 +1,74 @@
+#include "launch/run_start.h"
+
+#include <ATen/ops/zeros.h>
+
+#include <cstdio>
+#include <fstream>
+
+#include "trainer/checkpoint/checkpoints.h"
+#include "trainer/report/run_folder.h"
+
+namespace lacuna {
+namespace {
+
+void make_folders(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder / "log", error);
+  if (!error) std::filesystem::create_directories(folder / "checkpoints", error);
+  if (error) throw disk_error(folder.string() + " cannot be made: " + error.message());
+}
+
+// Rank 0's part: true where there is a checkpoint to go on from.
+void open_folder(RunStart& run, const std::string& resolved, bool resume, int64_t steps) {
+  const bool exists = std::filesystem::exists(run.folder / "config.toml");
+  if (exists && !resume) {
+    throw usage_error(run.folder.string() + " holds a run already; go on with --resume, or choose another --set run.name=...");
+  }
+  make_folders(run.folder);
+  run.lock.emplace(run.folder);
+  if (resume && !list_checkpoints(run.folder / "checkpoints").empty()) {
+    auto found = find_checkpoint(run.folder, Verify::full, OnDamage::rename);
+    for (const auto& bad : found.damaged) {
+      std::fprintf(stderr, "lacuna: %s is damaged (%s); it is now %s and an older checkpoint is used\n", bad.folder.c_str(),
+                   bad.reason.c_str(), bad.renamed.filename().c_str());
+    }
+    run.checkpoint = std::move(found.checkpoint);
+  } else if (resume) {
+    std::fprintf(stderr, "lacuna: %s has no checkpoint yet; the run begins at step 1\n", run.folder.c_str());
+  }
+  const int64_t done = run.checkpoint ? run.checkpoint->meta().step : 0;
+  run.nothing_left = done >= steps;
+  if (run.nothing_left) {
+    std::printf("%s has done its %lld steps already; raise run.steps to go on\n", run.folder.c_str(), static_cast<long long>(steps));
+    return;
+  }
+  if (std::filesystem::exists(run.folder / "metrics.jsonl")) cut_metrics(run.folder / "metrics.jsonl", done);
+  std::ofstream config(run.folder / "config.toml");
+  config << resolved;
+  config.close();
+  if (!config) throw disk_error((run.folder / "config.toml").string() + " could not be written; is the disk full?");
+  write_status(run.folder, {.state = "running", .step = done});
+}
+
+}  // namespace
+
+RunStart start_run(const Experiment& experiment, const std::string& resolved, bool resume, int64_t steps, Communicator& world) {
+  RunStart run;
+  run.folder = std::filesystem::path(experiment.run.out) / experiment.run.name;
+  if (world.rank() == 0) open_folder(run, resolved, resume, steps);
+  auto found = at::zeros({2}, at::kLong);
+  found[0] = run.checkpoint ? run.checkpoint->meta().step : 0;
+  found[1] = run.nothing_left ? 1 : 0;
+  world.broadcast(found, 0);
+  const auto step = found[0].item<int64_t>();
+  run.nothing_left = found[1].item<int64_t>() != 0;
+  if (step > 0 && world.rank() != 0) {
+    run.checkpoint = Checkpoint::open(run.folder / "checkpoints" / step_folder_name(step), Verify::sizes);
+  }
+  if (run.checkpoint) run.tokens_seen = run.checkpoint->meta().tokens_seen;
+  run.first_step = step + 1;
+  world.barrier();  // the folder stands before anyone writes in it
+  return run;
+}
+
+}  // namespace lacuna

@@ -1,0 +1,147 @@
+#include <fstream>
+
+#include "data/hdf5_corpus.h"
+#include "data/tokenizer/tokenizer.h"
+#include "launch/assemble.h"
+#include "launch/commands.h"
+#include "launch/dry_run.h"
+#include "launch/environment.h"
+#include "launch/rank_log.h"
+#include "launch/run_start.h"
+#include "trainer/evaluate/catalog.h"
+#include "trainer/optim/catalog.h"
+#include "trainer/trainer.h"
+#include "trainer/training_state.h"
+
+namespace lacuna {
+namespace {
+
+struct TrainArguments {
+  std::string config;
+  std::vector<std::string> sets;
+  bool resume = false, dry_run = false;
+};
+
+int dry_run(const Experiment& experiment, const Layout& layout) {
+  auto mesh = make_self_mesh();
+  const auto vocabulary = vocabulary_of(experiment);
+  const auto objective = make_objective(experiment, vocabulary);
+  const auto network = make_network(experiment, vocabulary, *objective, *mesh);
+  std::printf("%s\n%s", format_table(describe_run(experiment, layout, *network, vocabulary)).c_str(), resolved_config(experiment).c_str());
+  return 0;
+}
+
+int train(const TrainArguments& arguments) {
+  const MpiSession mpi;
+  const auto experiment = read_experiment(arguments.config, arguments.sets);
+  const auto layout = lay_out(experiment, mpi.size());
+  check_fit(experiment, layout.tensor);
+  const auto resolved = resolved_config(experiment);
+  const Fault fault(experiment.run.fault);
+  set_threads(experiment.run.threads);
+  if (arguments.dry_run) return mpi.rank() == 0 ? dry_run(experiment, layout) : 0;
+
+  const auto recorder = std::make_shared<FlightRecorder>();
+  const auto mesh = under_mpi() ? make_mpi_mesh(layout.tensor, recorder) : make_self_mesh();
+  const auto vocabulary = vocabulary_of(experiment);
+  const auto objective = make_objective(experiment, vocabulary);
+  const auto network = make_network(experiment, vocabulary, *objective, *mesh);
+  const auto source = make_source(experiment, *objective, layout, mesh->data().rank());
+  const auto validation = open_corpora(experiment.data.validation.paths, *objective);
+
+  auto run = start_run(experiment, resolved, arguments.resume, layout.steps, mesh->world());
+  if (run.nothing_left) return 0;
+  RankLog log(run.folder, mpi.rank());
+  Screen screen(mpi.rank() == 0, layout.steps);
+  screen.note(format_table(describe_run(experiment, layout, *network, vocabulary)));
+
+  FlatStorage storage(network->parameters, layout.data);
+  const auto optimizer = find_optimizer(experiment.optimizer).make(experiment.optimizer, storage);
+  if (run.checkpoint) {
+    restore(*run.checkpoint, storage, optimizer.get(), *mesh);
+    screen.note("resumed from " + run.checkpoint->folder().string());
+  } else {
+    initialize(network->parameters, static_cast<uint64_t>(experiment.run.seed), mesh->tensor().rank(), mesh->tensor().size());
+  }
+  run.checkpoint.reset();
+
+  std::vector<std::pair<std::string, std::unique_ptr<Evaluation>>> evaluations;
+  if (!validation.empty()) {
+    for (const auto& task : experiment.evaluate.tasks) evaluations.emplace_back(task, find_evaluation(task).make());
+  }
+  CheckpointWriter checkpoints(mesh->world(), run.folder / "checkpoints", experiment.checkpoint.keep);
+  GradientBuckets buckets(bucket_parameters(storage), storage.gradients(), mesh->data(), experiment.parallel.bucket_megabytes);
+  std::unique_ptr<MetricsFile> metrics;
+  if (mpi.rank() == 0) metrics = std::make_unique<MetricsFile>(run.folder / "metrics.jsonl");
+  Watchdog watchdog(experiment.run.watchdog, mpi.rank(), recorder, [&](const std::string& text) {
+    log.write(text);
+    write_status(run.folder, {.state = "failed",
+                              .exit_code = static_cast<int>(ExitCode::communication),
+                              .step = run.first_step,
+                              .message = text,
+                              .rank = mpi.rank()});
+  });
+  CheckpointMeta meta{.data = layout.data, .tensor = layout.tensor, .config = resolved, .code_version = LACUNA_VERSION};
+  for (const auto& part : experiment.data.train) meta.corpus_hashes[part.path] = Hdf5Corpus::open_spec(part.path).content_hash;
+
+  Trainer trainer({.mesh = *mesh,
+                   .objective = *objective,
+                   .architecture = *network->architecture,
+                   .storage = storage,
+                   .optimizer = *optimizer,
+                   .schedule = Schedule(experiment.schedule.read<ScheduleOptions>(), layout.steps),
+                   .source = source,
+                   .evaluations = evaluations,
+                   .evaluation = {.objective = *objective,
+                                  .architecture = *network->architecture,
+                                  .mesh = *mesh,
+                                  .corpora = validation,
+                                  .rows = experiment.evaluate.rows,
+                                  .micro_size = layout.micro_size,
+                                  .seed = static_cast<uint64_t>(experiment.run.seed)},
+                   .checkpoints = checkpoints,
+                   .meta = meta,
+                   .extra = {vocabulary_slice(vocabulary)},
+                   .buckets = buckets,
+                   .watchdog = watchdog,
+                   .metrics = metrics.get(),
+                   .screen = screen,
+                   .fault = fault,
+                   .stop_requested = listen_for_stop()},
+                  {.first_step = run.first_step,
+                   .last_step = layout.steps,
+                   .tokens_per_step = layout.tokens_per_step,
+                   .tokens_seen = run.tokens_seen,
+                   .stop_after = experiment.run.stop_after,
+                   .evaluate_every = experiment.evaluate.every,
+                   .checkpoint_every = experiment.checkpoint.every,
+                   .flops_per_token = network->architecture->flops_per_token(experiment.batch.sequence_length)});
+  note_failures_in(run.folder, [&trainer] { return trainer.step_done(); });
+  const auto end = trainer.run();
+  note_failures_in({}, {});
+
+  const bool stopped = end == Trainer::End::stopped;
+  const auto code = static_cast<int>(stopped ? ExitCode::stopped : ExitCode::ok);
+  if (mpi.rank() == 0) {
+    write_status(run.folder, {.state = stopped ? "stopped" : "finished", .exit_code = code, .step = trainer.step_done()});
+  }
+  screen.note(stopped ? "stopped on request after saving step " + std::to_string(trainer.step_done()) + "; continue with --resume"
+                      : "finished: " + run.folder.string());
+  return code;
+}
+
+}  // namespace
+
+void add_train(CLI::App& program, Command& chosen) {
+  auto* command = program.add_subcommand("train", "Train as a config says");
+  auto arguments = std::make_shared<TrainArguments>();
+  command->add_option("CONFIG", arguments->config, "experiment, TOML")->required();
+  command->add_option("--set", arguments->sets, "section.key=value, over the file's; the value is TOML, a bare word a string");
+  command->add_flag("--resume", arguments->resume, "go on from the newest good checkpoint of the run");
+  command->add_flag("--dry-run", arguments->dry_run, "print the resolved config, layout, parameters and memory, and leave");
+  command->footer("Example: mpirun -n 2 lacuna train configs/quickstart.toml --set run.steps=500\n"
+                  "SIGUSR1, SIGTERM or Ctrl-C save and leave with code 75.");
+  command->callback([arguments, &chosen] { chosen = [arguments] { return train(*arguments); }; });
+}
+
+}  // namespace lacuna

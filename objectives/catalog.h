@@ -1,0 +1,24 @@
+// Every objective, one line each in catalog.cpp.
+#pragma once
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "trainer/config/section.h"
+#include "trainer/objective.h"
+
+namespace lacuna {
+
+struct ObjectiveEntry {
+  std::string_view name, modality, summary, paper;
+  Needs (*needs)(const Section& section);
+  std::unique_ptr<Objective> (*make)(const Section& section, const RowContext& context);
+  std::string (*resolve)(const Section& section);  // every key with its value, as TOML
+};
+
+std::span<const ObjectiveEntry> objectives();
+// Throws a usage error at the section's kind if there is no such objective.
+const ObjectiveEntry& find_objective(const Section& section);
+
+}  // namespace lacuna

@@ -1,0 +1,34 @@
+#include "objectives/next_token.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/ones.h>
+
+#include "objectives/documents.h"
+
+namespace lacuna {
+
+NextToken::NextToken(const Options& options, const RowContext& context) : options_(options), context_(context) {}
+
+Batch NextToken::prepare(std::span<const Sample> samples, const Random&) const {
+  const auto rows = static_cast<int64_t>(samples.size()), length = context_.length;
+  Batch batch;
+  batch.tokens = at::empty({rows, length}, at::kInt);
+  batch.targets = at::empty({rows, length}, at::kInt);
+  batch.weights = at::ones({rows, length}, at::kFloat);
+  auto *token = batch.tokens.data_ptr<int32_t>(), *target = batch.targets.data_ptr<int32_t>();
+  for (const auto& sample : samples) {
+    token = std::copy_n(sample.tokens.data(), length, token);
+    target = std::copy_n(sample.tokens.data() + 1, length, target);
+  }
+  batch.target_count = static_cast<double>(rows * length);
+  batch.stream_positions = stream_positions(samples);
+  if (context_.document_mask) add_documents(batch, samples);
+  return batch;
+}
+
+Loss NextToken::loss(Architecture& architecture, const Batch& batch) {
+  const auto hidden = architecture.forward(batch);
+  return {.sum = architecture.head().loss(hidden.states, batch.targets, batch.weights), .metrics = {}};
+}
+
+}  // namespace lacuna

@@ -1,0 +1,47 @@
+#include "trainer/kernels/linear.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/mm.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+namespace lacuna {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::tensor_list;
+
+class Linear : public torch::autograd::Function<Linear> {
+ public:
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+    ctx->save_for_backward({x, weight});
+    if (bias.defined()) ctx->saved_data["bias"] = bias;
+    return at::linear(x, weight, bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt);
+  }
+
+  static tensor_list backward(AutogradContext* ctx, const tensor_list& gradients) {
+    const auto saved = ctx->get_saved_variables();
+    const auto &x = saved[0], &weight = saved[1];
+    const auto dy = gradients[0].reshape({-1, weight.size(0)});
+    at::Tensor dx;
+    if (x.requires_grad()) dx = at::matmul(gradients[0], weight);
+    auto weight_gradient = weight.grad();
+    weight_gradient.addmm_(dy.t(), x.reshape({-1, weight.size(1)}));
+    if (ctx->saved_data.count("bias") > 0) {
+      auto bias_gradient = ctx->saved_data["bias"].toTensor().grad();
+      bias_gradient.add_(dy.sum(0));
+    }
+    return {dx, {}, {}};
+  }
+};
+
+}  // namespace
+
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  if (at::GradMode::is_enabled() && weight.grad().defined()) return Linear::apply(x, weight, bias);
+  return at::linear(x, weight, bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt);
+}
+
+}  // namespace lacuna

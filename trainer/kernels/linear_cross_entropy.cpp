@@ -1,0 +1,89 @@
+#include "trainer/kernels/linear_cross_entropy.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/logsumexp.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "trainer/kernels/softmax_rows.h"
+
+namespace lacuna {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::tensor_list;
+
+// Logits of one chunk stay within a few megabytes, near the last-level cache.
+constexpr int64_t kChunkElements = 1 << 21;
+
+class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> {
+ public:
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& states, const at::Tensor& weight, const at::Tensor& targets,
+                            const at::Tensor& weights, int64_t vocabulary_size, Communicator* axis, bool with_gradients) {
+    const int64_t num_rows = states.size(0), local = weight.size(0), first = local * axis->rank();
+    const int64_t real = std::clamp<int64_t>(vocabulary_size - first, 0, local);  // columns that are no padding
+    const int64_t chunk = std::clamp<int64_t>(kChunkElements / local, 1, num_rows);
+    at::Tensor state_gradient, weight_gradient;
+    if (with_gradients) {
+      state_gradient = at::empty(states.sizes(), states.options());
+      weight_gradient = at::zeros(weight.sizes(), weight.options());
+    }
+    double total = 0;
+    auto logits = at::empty({chunk, local}, states.options());
+    for (int64_t begin = 0; begin < num_rows; begin += chunk) {
+      const int64_t n = std::min(chunk, num_rows - begin);
+      const auto x = states.narrow(0, begin, n), t = targets.narrow(0, begin, n), w = weights.narrow(0, begin, n);
+      auto z = logits.narrow(0, 0, n);
+      at::mm_out(z, x, weight.t());
+      const auto combined = combine(softmax_parts(z, real, t, first), *axis);
+      total += weighted_loss(combined, w);
+      if (!with_gradients) continue;
+      softmax_gradient(z, real, t, first, combined, w);  // z becomes d loss / d z
+      auto dx = state_gradient.narrow(0, begin, n);
+      at::mm_out(dx, z, weight);
+      weight_gradient.addmm_(z.t(), x);
+    }
+    if (with_gradients) ctx->save_for_backward({state_gradient, weight_gradient, weight});
+    return at::zeros({}, states.options()).fill_(total);
+  }
+
+  static tensor_list backward(AutogradContext* ctx, const tensor_list& gradients) {
+    const auto saved = ctx->get_saved_variables();
+    const double scale = gradients[0].item<double>();
+    auto weight_gradient = saved[2].grad();
+    if (!weight_gradient.defined()) return {saved[0] * scale, saved[1] * scale, {}, {}, {}, {}, {}};
+    weight_gradient.add_(saved[1], scale);
+    return {saved[0] * scale, {}, {}, {}, {}, {}, {}};
+  }
+
+ private:
+  // Every rank's (maximum, sum of exponentials, target logit) of each row, joined: (N, 3) -> (N, 3).
+  static at::Tensor combine(at::Tensor parts, Communicator& axis) {
+    if (axis.size() == 1) return parts;
+    auto gathered = at::empty({axis.size(), parts.size(0), 3}, parts.options());
+    axis.all_gather(gathered, parts);
+    return combine_softmax_parts(gathered);
+  }
+};
+
+}  // namespace
+
+at::Tensor linear_cross_entropy(const at::Tensor& states, const at::Tensor& weight, const at::Tensor& targets,
+                                const at::Tensor& weights, int64_t vocabulary_size, Communicator& axis) {
+  // Inside Function::forward grad mode is off, so whether gradients are wanted is asked here.
+  const bool with_gradients = at::GradMode::is_enabled() && (states.requires_grad() || weight.requires_grad());
+  return LinearCrossEntropy::apply(states.contiguous(), weight, targets.contiguous(), weights.contiguous(), vocabulary_size, &axis,
+                                   with_gradients);
+}
+
+at::Tensor linear_cross_entropy_reference(const at::Tensor& states, const at::Tensor& weight, const at::Tensor& targets,
+                                          const at::Tensor& weights, int64_t vocabulary_size) {
+  const auto logits = at::linear(states, weight).narrow(-1, 0, vocabulary_size);
+  const auto target_logits = logits.gather(-1, targets.to(at::kLong).unsqueeze(-1)).squeeze(-1);
+  return (weights * (at::logsumexp(logits, -1) - target_logits)).sum();
+}
+
+}  // namespace lacuna

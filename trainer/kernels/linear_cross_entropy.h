@@ -1,0 +1,23 @@
+// The language head and its loss in one: hidden states to a weighted sum of cross-entropies, without ever storing the logits of
+// more than a chunk of positions. The vocabulary may be split over the tensor axis (performance notes: one small all_gather a
+// chunk instead of three reductions).
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include "trainer/parallel/communicator.h"
+
+namespace lacuna {
+
+// states (N, D); weight (rows, D), this rank's rows of the padded table; targets (N) int32 in [0, vocabulary_size);
+// weights (N) float32. Returns sum_i weights[i] * (logsumexp(states[i] W^T) - states[i] W[targets[i]]), ids at and beyond
+// vocabulary_size having no probability. The same value on every rank of the axis; the gradient of `states` is this rank's part
+// (pass states through copy_to_axis). Gradients are made in the forward pass; the weight's are added to weight.grad() in place
+// where it is set.
+at::Tensor linear_cross_entropy(const at::Tensor& states, const at::Tensor& weight, const at::Tensor& targets,
+                                const at::Tensor& weights, int64_t vocabulary_size, Communicator& axis);
+
+// The same composed of ATen operations on one rank: the oracle, and the path for second derivatives.
+at::Tensor linear_cross_entropy_reference(const at::Tensor& states, const at::Tensor& weight, const at::Tensor& targets,
+                                          const at::Tensor& weights, int64_t vocabulary_size);
+
+}  // namespace lacuna

@@ -1,0 +1,21 @@
+// Row-wise pieces of a softmax cross-entropy whose columns may be split over ranks.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+namespace lacuna {
+
+// Of each row of logits (N, C), over its first `real` columns: maximum, sum of exp(z - maximum), and the logit of the row's
+// target where this rank has it (column target - first), else 0. Returns (N, 3) float32.
+at::Tensor softmax_parts(const at::Tensor& logits, int64_t real, const at::Tensor& targets, int64_t first);
+
+// The parts (ranks, N, 3) of several ranks joined into those of the whole row (N, 3).
+at::Tensor combine_softmax_parts(const at::Tensor& parts);
+
+// sum_i weights[i] * (maximum + log(sum) - target logit), in double precision.
+double weighted_loss(const at::Tensor& parts, const at::Tensor& weights);
+
+// In place: logits become weights[i] * (softmax - one-hot), 0 in the columns from `real` on.
+void softmax_gradient(at::Tensor& logits, int64_t real, const at::Tensor& targets, int64_t first, const at::Tensor& parts,
+                      const at::Tensor& weights);
+
+}  // namespace lacuna

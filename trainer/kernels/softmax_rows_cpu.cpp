@@ -1,0 +1,106 @@
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+
+#include <cmath>
+
+#include "trainer/kernels/softmax_rows.h"
+#include "trainer/kernels/wide.h"
+
+namespace lacuna {
+namespace {
+
+// These loops vectorise, expf included, because this file is compiled with sums that may be reordered (CMakeLists.txt).
+
+constexpr int64_t kGrain = 16;  // rows of one thread's piece
+
+LACUNA_WIDE float largest(const float* z, int64_t n) {
+  float m = -INFINITY;
+  for (int64_t i = 0; i < n; ++i) m = z[i] > m ? z[i] : m;
+  return m;
+}
+
+LACUNA_WIDE float sum_of_exponentials(const float* z, int64_t n, float shift) {
+  float sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += std::exp(z[i] - shift);
+  return sum;
+}
+
+LACUNA_WIDE void scaled_exponentials(float* z, int64_t n, float shift, float scale) {
+  for (int64_t i = 0; i < n; ++i) z[i] = std::exp(z[i] - shift) * scale;
+}
+
+}  // namespace
+
+at::Tensor softmax_parts(const at::Tensor& logits, int64_t real, const at::Tensor& targets, int64_t first) {
+  const int64_t num_rows = logits.size(0), width = logits.size(1);
+  auto parts = at::empty({num_rows, 3}, logits.options());
+  const auto* z = logits.const_data_ptr<float>();
+  const auto* target = targets.const_data_ptr<int32_t>();
+  auto* out = parts.data_ptr<float>();
+  at::parallel_for(0, num_rows, kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const float* row = z + i * width;
+      const float maximum = largest(row, real);
+      const int64_t column = target[i] - first;
+      out[i * 3] = maximum;
+      out[i * 3 + 1] = real > 0 ? sum_of_exponentials(row, real, maximum) : 0;
+      out[i * 3 + 2] = column >= 0 && column < real ? row[column] : 0;
+    }
+  });
+  return parts;
+}
+
+at::Tensor combine_softmax_parts(const at::Tensor& parts) {
+  const int64_t ranks = parts.size(0), num_rows = parts.size(1);
+  auto joined = at::empty({num_rows, 3}, parts.options());
+  const auto* in = parts.const_data_ptr<float>();
+  auto* out = joined.data_ptr<float>();
+  for (int64_t i = 0; i < num_rows; ++i) {
+    float maximum = -INFINITY, sum = 0, target = 0;
+    for (int64_t r = 0; r < ranks; ++r) maximum = std::max(maximum, in[(r * num_rows + i) * 3]);
+    for (int64_t r = 0; r < ranks; ++r) {
+      const float* part = in + (r * num_rows + i) * 3;
+      if (part[1] > 0) sum += part[1] * std::exp(part[0] - maximum);  // a rank that holds only padding has sum 0
+      target += part[2];
+    }
+    out[i * 3] = maximum;
+    out[i * 3 + 1] = sum;
+    out[i * 3 + 2] = target;
+  }
+  return joined;
+}
+
+double weighted_loss(const at::Tensor& parts, const at::Tensor& weights) {
+  const auto* part = parts.const_data_ptr<float>();
+  const auto* weight = weights.const_data_ptr<float>();
+  double total = 0;
+  for (int64_t i = 0; i < parts.size(0); ++i, part += 3) {
+    if (weight[i] == 0) continue;
+    total += static_cast<double>(weight[i]) * (static_cast<double>(part[0]) + std::log(static_cast<double>(part[1])) - part[2]);
+  }
+  return total;
+}
+
+void softmax_gradient(at::Tensor& logits, int64_t real, const at::Tensor& targets, int64_t first, const at::Tensor& parts,
+                      const at::Tensor& weights) {
+  const int64_t width = logits.size(1);
+  auto* z = logits.data_ptr<float>();
+  const auto* target = targets.const_data_ptr<int32_t>();
+  const auto* part = parts.const_data_ptr<float>();
+  const auto* weight = weights.const_data_ptr<float>();
+  at::parallel_for(0, logits.size(0), kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      float* row = z + i * width;
+      if (weight[i] == 0) {
+        std::fill(row, row + width, 0.0f);
+        continue;
+      }
+      scaled_exponentials(row, real, part[i * 3], weight[i] / part[i * 3 + 1]);
+      std::fill(row + real, row + width, 0.0f);
+      const int64_t column = target[i] - first;
+      if (column >= 0 && column < real) row[column] -= weight[i];
+    }
+  });
+}
+
+}  // namespace lacuna

@@ -1,0 +1,10 @@
+// The sum of squares of a flat buffer, in double precision.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+namespace lacuna {
+
+// values: contiguous float32. Not finite where an element is not.
+double squared_norm(const at::Tensor& values);
+
+}  // namespace lacuna

@@ -1,0 +1,64 @@
+// The socket that network families plug into.
+#pragma once
+#include <torch/nn/module.h>
+
+#include <array>
+#include <memory>
+#include <string>
+
+#include "data/batch.h"
+#include "trainer/model/head.h"
+#include "trainer/model/parameters.h"
+#include "trainer/parallel/mesh.h"
+
+namespace lacuna {
+
+// Which positions a position may attend to: those up to itself; also all of the prefix if it is in it; all.
+enum class Visibility { causal, prefix, full };
+constexpr std::array<std::string_view, 3> names_of(Visibility) { return {"causal", "prefix", "full"}; }
+
+// What an architecture can carry; compared with an objective's Needs before anything is allocated.
+struct Offers {
+  std::string modality = "text";
+  Visibility visibility = Visibility::causal;
+  bool encoder = false;      // reads Batch::encoder_tokens
+  bool generates = false;    // can continue a prompt token by token
+};
+
+// All that an architecture is told besides its own options.
+struct ModelContext {
+  Mesh& mesh;
+  ParameterTable& parameters;
+  int64_t vocabulary_size;   // the tokenizer's ids and the objective's special tokens
+  int64_t max_length;        // longest row
+  uint64_t seed;             // of dropout
+};
+
+// What the head reads: one state per position.
+struct Hidden {
+  at::Tensor states;  // (B, T, D)
+};
+
+// One prompt being continued, with the keys and values of what was read so far.
+class Generation {
+ public:
+  virtual ~Generation() = default;
+  // Reads `tokens` (B, n) int32 and returns the logits (B, V) of what follows the last one.
+  virtual at::Tensor advance(const at::Tensor& tokens) = 0;
+  virtual int64_t length() const = 0;  // tokens read
+};
+
+class Architecture : public torch::nn::Module {
+ public:
+  virtual Offers offers() const = 0;
+  virtual Hidden forward(const Batch& batch) = 0;
+  virtual Head& head() = 0;
+  // Model FLOPs of one training token in a row of `length`: forward and backward, attention's share included.
+  virtual double flops_per_token(int64_t length) const = 0;
+  // Bytes of activations that backward needs for `rows` rows of `length` on this rank; what --dry-run adds up.
+  virtual double activation_bytes(int64_t rows, int64_t length) const = 0;
+  // Starts to continue `rows` prompts; throws where offers().generates is false.
+  virtual std::unique_ptr<Generation> generate(int64_t rows);
+};
+
+}  // namespace lacuna

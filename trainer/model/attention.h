@@ -1,0 +1,36 @@
+// The mixing half of a block: multi-head attention whose heads are split over the tensor axis.
+#pragma once
+#include "trainer/kernels/attention.h"
+#include "trainer/kernels/rotary.h"
+#include "trainer/model/parallel_linear.h"
+
+namespace lacuna {
+
+struct AttentionShape {
+  int64_t hidden_size, num_heads, num_kv_heads;
+  bool input_bias, output_bias;
+  double output_deviation;
+  int64_t head_size() const { return hidden_size / num_heads; }
+};
+
+// Keys and values (B, K / ranks, capacity, d) of the positions read so far, of one layer.
+struct KeyValueCache {
+  at::Tensor keys, values;
+  int64_t length = 0;
+};
+
+// x (B, T, D) -> (B, T, D). Query, key and value weights are separate parameters that lie side by side in flat storage.
+class Attention : public torch::nn::Module {
+ public:
+  Attention(const ModelContext& context, const AttentionShape& shape);
+  // `angles` may be null (no rotary positions); `cache`, where given, is extended by these positions and attended to whole.
+  at::Tensor forward(const at::Tensor& x, const AttentionPattern& pattern, const RotaryAngles* angles, KeyValueCache* cache) const;
+
+ private:
+  Communicator& axis_;
+  int64_t head_size_;
+  std::shared_ptr<ColumnParallelLinear> query_, key_, value_;
+  std::shared_ptr<RowParallelLinear> output_;
+};
+
+}  // namespace lacuna

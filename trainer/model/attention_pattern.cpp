@@ -1,0 +1,57 @@
+#include "trainer/model/attention_pattern.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
+
+#include <limits>
+
+#include "data/error.h"
+
+namespace lacuna {
+namespace {
+
+at::Tensor scores_where(const at::Tensor& allowed) {
+  return at::zeros(allowed.sizes(), allowed.options().dtype(at::kFloat))
+      .masked_fill_(allowed.logical_not(), -std::numeric_limits<float>::infinity());
+}
+
+at::Tensor causal_rule(int64_t length, const at::TensorOptions& options) {
+  return at::ones({1, 1, length, length}, options.dtype(at::kBool)).tril();
+}
+
+}  // namespace
+
+AttentionPattern attention_pattern(Visibility visibility, const Batch& batch) {
+  const int64_t length = batch.length();
+  const auto options = batch.tokens.options();
+  if (visibility == Visibility::causal && !batch.segments.defined()) return {.causal = true, .scores = {}};
+  if (visibility == Visibility::full && !batch.segments.defined()) return {.causal = false, .scores = {}};
+  auto allowed = visibility == Visibility::full ? at::ones({1, 1, length, length}, options.dtype(at::kBool))
+                                                : causal_rule(length, options);
+  if (visibility == Visibility::prefix) {
+    if (!batch.bidirectional.defined()) throw usage_error("visibility = \"prefix\" needs an objective that marks a prefix");
+    const auto prefix = batch.bidirectional.unsqueeze(1);  // (B, 1, T)
+    allowed = allowed.logical_or(prefix.unsqueeze(-1).logical_and(prefix.unsqueeze(-2)));
+  }
+  if (batch.segments.defined()) {
+    const auto segment = batch.segments.unsqueeze(1);
+    const auto same = segment.unsqueeze(-1).eq(segment.unsqueeze(-2)).logical_and(segment.unsqueeze(-2).ne(0));
+    const auto itself = at::arange(length, options.dtype(at::kInt));
+    allowed = allowed.logical_and(same).logical_or(itself.unsqueeze(0).eq(itself.unsqueeze(1)));
+  }
+  return {.causal = false, .scores = scores_where(allowed)};
+}
+
+void add_scores(AttentionPattern& pattern, const at::Tensor& scores) {
+  if (pattern.scores.defined()) {
+    pattern.scores = pattern.scores + scores;
+  } else if (pattern.causal) {
+    pattern.scores = scores_where(causal_rule(scores.size(-1), scores.options())) + scores;
+    pattern.causal = false;
+  } else {
+    pattern.scores = scores;
+  }
+}
+
+}  // namespace lacuna

@@ -1,0 +1,37 @@
+#include "trainer/model/catalog.h"
+
+#include "trainer/config/find_kind.h"
+#include "trainer/model/decoder.h"
+
+namespace lacuna {
+namespace {
+
+template <class A>
+constexpr ArchitectureEntry entry(std::string_view name, std::string_view modality, std::string_view summary, std::string_view paper) {
+  using Options = typename A::Options;
+  return {name, modality, summary, paper,
+          [](const Section& section, int64_t tensor_size) {
+            const auto options = section.read<Options>();
+            A::check(options, section, tensor_size);
+            return A::offers(options);
+          },
+          [](const Section& section, const ModelContext& context) -> std::unique_ptr<Architecture> {
+            return std::make_unique<A>(section.read<Options>(), context);
+          },
+          [](const Section& section) {
+            auto options = section.read<Options>();
+            return to_toml(fields_of(options));
+          }};
+}
+
+constexpr std::array kArchitectures{
+    entry<Decoder>("decoder", "text", "a stack of transformer blocks, causal, prefix or fully visible", "Radford et al. 2019"),
+};
+
+}  // namespace
+
+std::span<const ArchitectureEntry> architectures() { return kArchitectures; }
+
+const ArchitectureEntry& find_architecture(const Section& section) { return find_kind(architectures(), section, "decoder"); }
+
+}  // namespace lacuna

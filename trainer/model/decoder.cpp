@@ -1,0 +1,159 @@
+#include "trainer/model/decoder.h"
+
+#include <ATen/ops/arange.h>
+
+#include <cmath>
+
+#include "trainer/kernels/dropout.h"
+#include "trainer/kernels/embedding.h"
+#include "trainer/model/attention_pattern.h"
+
+namespace lacuna {
+namespace {
+
+DecoderOptions with_defaults(DecoderOptions o) {
+  if (o.num_kv_heads == 0) o.num_kv_heads = o.num_heads;
+  if (o.feed_forward_size == 0) o.feed_forward_size = 4 * o.hidden_size;
+  return o;
+}
+
+}  // namespace
+
+DecoderBlock::DecoderBlock(const ModelContext& context, const DecoderOptions& o, int64_t layer)
+    : dropout_(o.dropout), random_(Random(context.seed, 1).fork("dropout").fork(static_cast<uint64_t>(layer))) {
+  const bool bias = o.bias == BiasKind::all;
+  const double output_deviation = 0.02 / std::sqrt(2.0 * static_cast<double>(o.num_layers));
+  const auto norm = [&] { return std::make_shared<Norm>(context, o.norm, o.hidden_size, bias, o.norm_epsilon); };
+  attention_norm_ = register_module("attention_norm", norm());
+  attention_ = register_module(
+      "attention", std::make_shared<Attention>(context, AttentionShape{.hidden_size = o.hidden_size,
+                                                                       .num_heads = o.num_heads,
+                                                                       .num_kv_heads = o.num_kv_heads,
+                                                                       .input_bias = o.bias != BiasKind::none,
+                                                                       .output_bias = bias,
+                                                                       .output_deviation = output_deviation}));
+  feed_forward_norm_ = register_module("feed_forward_norm", norm());
+  feed_forward_ = register_module("feed_forward", std::make_shared<FeedForward>(context, o.hidden_size, o.feed_forward_size,
+                                                                                o.activation, bias, output_deviation));
+}
+
+at::Tensor DecoderBlock::drop(const at::Tensor& x, std::string_view half, const at::Tensor& stream_positions) const {
+  return is_training() ? dropout(x, dropout_, random_.fork(half), stream_positions) : x;
+}
+
+at::Tensor DecoderBlock::forward(at::Tensor x, const AttentionPattern& pattern, const RotaryAngles* angles, KeyValueCache* cache,
+                                 const at::Tensor& stream_positions) const {
+  x = x + drop(attention_->forward(attention_norm_->forward(x), pattern, angles, cache), "attention", stream_positions);
+  return x + drop(feed_forward_->forward(feed_forward_norm_->forward(x)), "feed_forward", stream_positions);
+}
+
+void Decoder::check(const Options& given, const Section& section, int64_t tensor_size) {
+  const auto o = with_defaults(given);
+  const auto divides = [&](std::string_view key, int64_t value, int64_t by, const std::string& of) {
+    if (value % by != 0) {
+      throw section.error(key, std::to_string(value) + " is not a multiple of " + of + " = " + std::to_string(by));
+    }
+  };
+  divides("hidden_size", o.hidden_size, o.num_heads, "num_heads");
+  divides("num_heads", o.num_heads, o.num_kv_heads, "num_kv_heads");
+  divides("num_heads", o.num_heads, tensor_size, "parallel.tensor");
+  divides("num_kv_heads", o.num_kv_heads, tensor_size, "parallel.tensor");
+  divides("feed_forward_size", o.feed_forward_size, tensor_size, "parallel.tensor");
+  if (o.position == PositionKind::rotary && o.hidden_size / o.num_heads % 2 != 0) {
+    throw section.error("num_heads", "rotary positions turn pairs of dimensions, so hidden_size / num_heads must be even");
+  }
+  if (kVocabularyAlignment % tensor_size != 0) {
+    throw usage_error("parallel.tensor = " + std::to_string(tensor_size) + " must divide " + std::to_string(kVocabularyAlignment) +
+                      ", the alignment of the vocabulary");
+  }
+}
+
+Offers Decoder::offers(const Options& o) {
+  return {.modality = "text", .visibility = o.visibility, .encoder = false, .generates = o.visibility != Visibility::full};
+}
+
+Decoder::Decoder(const Options& given, const ModelContext& context)
+    : options_(with_defaults(given)),
+      mesh_(context.mesh),
+      max_length_(context.max_length),
+      vocabulary_size_(context.vocabulary_size),
+      random_(Random(context.seed, 1).fork("dropout").fork("embedding")) {
+  const auto& o = options_;
+  embedding_ = register_module("embedding", std::make_shared<VocabParallelEmbedding>(context, o.hidden_size));
+  if (o.position == PositionKind::learned) {
+    position_ = context.parameters.declare(*this, "position", {max_length_, o.hidden_size}, -1, 1, InitialValues::normal);
+  }
+  if (o.position == PositionKind::relative) {
+    const bool bidirectional = o.visibility != Visibility::causal;
+    relative_bias_ = register_module("relative_bias", std::make_shared<RelativeBias>(context, o.num_heads, bidirectional));
+  }
+  for (int64_t i = 0; i < o.num_layers; ++i) {
+    blocks_.push_back(register_module("block" + std::to_string(i), std::make_shared<DecoderBlock>(context, o, i)));
+  }
+  final_norm_ = register_module(
+      "final_norm", std::make_shared<Norm>(context, o.norm, o.hidden_size, o.bias == BiasKind::all, o.norm_epsilon));
+  at::Tensor head_weight = embedding_->weight();
+  if (!o.tied_embedding) {
+    head_weight = context.parameters.declare(*this, "head_weight", {padded_vocabulary(vocabulary_size_), o.hidden_size}, 0,
+                                             mesh_.tensor().size(), InitialValues::normal);
+  }
+  head_ = std::make_shared<Head>(mesh_.tensor(), head_weight, vocabulary_size_);
+}
+
+AttentionPattern Decoder::pattern(const Batch& batch) const {
+  auto pattern = attention_pattern(options_.visibility, batch);
+  if (relative_bias_) add_scores(pattern, relative_bias_->forward(batch.length(), batch.length()));
+  return pattern;
+}
+
+at::Tensor Decoder::stack(const Batch& batch, const AttentionPattern& pattern, const at::Tensor& positions,
+                          std::vector<KeyValueCache>* caches) const {
+  auto x = embedding_->forward(batch.tokens);
+  if (position_.defined()) x = x + lacuna::embedding(positions, position_);
+  if (is_training()) x = dropout(x, options_.dropout, random_, batch.stream_positions);
+  std::optional<RotaryAngles> angles;
+  if (options_.position == PositionKind::rotary) {
+    angles = rotary_angles(positions, options_.hidden_size / options_.num_heads, options_.rotary_base);
+  }
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    x = blocks_[i]->forward(x, pattern, angles ? &*angles : nullptr, caches ? &(*caches)[i] : nullptr, batch.stream_positions);
+  }
+  return final_norm_->forward(x);
+}
+
+Hidden Decoder::forward(const Batch& batch) {
+  const auto positions =
+      batch.positions.defined() ? batch.positions : at::arange(batch.length(), batch.tokens.options().dtype(at::kInt));
+  return {stack(batch, pattern(batch), positions, nullptr)};
+}
+
+double Decoder::flops_per_token(int64_t length) const {
+  const auto& o = options_;
+  const auto d = static_cast<double>(o.hidden_size), head = d / static_cast<double>(o.num_heads);
+  const double attention_weights = d * (2 * d + 2 * static_cast<double>(o.num_kv_heads) * head);
+  const double feed_forward_weights = (is_gated(o.activation) ? 3 : 2) * d * static_cast<double>(o.feed_forward_size);
+  const double matrices = static_cast<double>(o.num_layers) * (attention_weights + feed_forward_weights) +
+                          d * static_cast<double>(padded_vocabulary(vocabulary_size_));
+  // Scores and mixing: 2 products of d x (visible keys) each way; a causal query sees half of the row on average.
+  const double visible = static_cast<double>(length) * (o.visibility == Visibility::causal ? 0.5 : 1.0);
+  return 6 * matrices + 12 * static_cast<double>(o.num_layers) * d * visible;
+}
+
+double Decoder::activation_bytes(int64_t rows, int64_t length) const {
+  const auto& o = options_;
+  const double tokens = static_cast<double>(rows * length), d = static_cast<double>(o.hidden_size);
+  const double shared = 1.0 / mesh_.tensor().size();
+  const double kv = static_cast<double>(o.num_kv_heads) * d / static_cast<double>(o.num_heads);
+  const double inner = static_cast<double>(o.feed_forward_size) * (is_gated(o.activation) ? 4 : 2);
+  // A block keeps its input, both norms' outputs and its middle; queries, keys, values and what attention mixed; the inner states.
+  double block = 4 * d + shared * (2 * d + 2 * kv + inner);
+  if (o.position == PositionKind::rotary) block += shared * 2 * (d + kv);
+  if (o.dropout > 0) block += 4 * d;
+  double floats = static_cast<double>(o.num_layers) * block + 4 * d;
+  if (o.visibility != Visibility::causal || o.position == PositionKind::relative) {
+    floats += 2 * static_cast<double>(length) * (o.position == PositionKind::relative ? static_cast<double>(o.num_heads) * shared : 1);
+  }
+  return 4 * tokens * floats;
+}
+
+}  // namespace lacuna

@@ -1,0 +1,108 @@
+// A stack of pre-norm transformer blocks over tokens: GPT-2 and Llama shapes are both settings of it, and so is a
+// bidirectional encoder. GPT-2: Radford et al. 2019; initial values after its released code (residual outputs scaled by
+// 1/sqrt(2 num_layers)). Dropout falls on the embedding and on what each half adds to the residual stream, not on attention
+// probabilities, so that its masks do not depend on the layout.
+#pragma once
+#include "data/random.h"
+#include "trainer/config/describe.h"
+#include "trainer/config/section.h"
+#include "trainer/model/architecture.h"
+#include "trainer/model/attention.h"
+#include "trainer/model/embedding.h"
+#include "trainer/model/feed_forward.h"
+#include "trainer/model/norm.h"
+#include "trainer/model/relative_bias.h"
+
+namespace lacuna {
+
+enum class PositionKind { learned, rotary, relative, none };
+constexpr std::array<std::string_view, 4> names_of(PositionKind) { return {"learned", "rotary", "relative", "none"}; }
+enum class BiasKind { all, qkv, none };
+constexpr std::array<std::string_view, 3> names_of(BiasKind) { return {"all", "qkv", "none"}; }
+
+struct DecoderOptions {
+  Visibility visibility = Visibility::causal;
+  int64_t num_layers = 4;
+  int64_t hidden_size = 128;
+  int64_t num_heads = 4;
+  int64_t num_kv_heads = 0;
+  int64_t feed_forward_size = 0;
+  NormKind norm = NormKind::layer_norm;
+  double norm_epsilon = 1e-5;
+  PositionKind position = PositionKind::learned;
+  Activation activation = Activation::gelu;
+  BiasKind bias = BiasKind::all;
+  double rotary_base = 10000.0;
+  bool tied_embedding = true;
+  double dropout = 0.0;
+};
+template <class Visitor>
+void describe(Visitor& visit, DecoderOptions& o) {
+  visit("visibility", o.visibility, "which positions a position may attend to");
+  visit("num_layers", o.num_layers, "blocks", between(1, 1000));
+  visit("hidden_size", o.hidden_size, "width of the residual stream", between(1, 1 << 20));
+  visit("num_heads", o.num_heads, "attention heads; divide hidden_size", between(1, 1 << 16));
+  visit("num_kv_heads", o.num_kv_heads, "key and value heads; divide num_heads; 0 = num_heads", at_least(0));
+  visit("feed_forward_size", o.feed_forward_size, "inner width of the feed-forward half; 0 = 4 x hidden_size", at_least(0));
+  visit("norm", o.norm, "layer_norm or rms_norm, before each half");
+  visit("norm_epsilon", o.norm_epsilon, "added to the variance", above(0));
+  visit("position", o.position, "how positions enter");
+  visit("activation", o.activation, "of the feed-forward half; swiglu and geglu are gated");
+  visit("bias", o.bias, "which linears have a bias; with all, layer norms too");
+  visit("rotary_base", o.rotary_base, "base of the rotary angles", above(0));
+  visit("tied_embedding", o.tied_embedding, "the head shares the embedding's table");
+  visit("dropout", o.dropout, "on the embedding and the residual branches", from_below(0, 1));
+}
+
+// One block: x + attention(norm(x)), then x + feed_forward(norm(x)).
+class DecoderBlock : public torch::nn::Module {
+ public:
+  DecoderBlock(const ModelContext& context, const DecoderOptions& options, int64_t layer);
+  at::Tensor forward(at::Tensor x, const AttentionPattern& pattern, const RotaryAngles* angles, KeyValueCache* cache,
+                     const at::Tensor& stream_positions) const;
+
+ private:
+  at::Tensor drop(const at::Tensor& x, std::string_view half, const at::Tensor& stream_positions) const;
+
+  double dropout_;
+  Random random_;
+  std::shared_ptr<Norm> attention_norm_, feed_forward_norm_;
+  std::shared_ptr<Attention> attention_;
+  std::shared_ptr<FeedForward> feed_forward_;
+};
+
+class Decoder : public Architecture {
+ public:
+  using Options = DecoderOptions;
+  // Throws usage errors at the keys that do not go together, or not with the tensor axis.
+  static void check(const Options& options, const Section& section, int64_t tensor_size);
+  static Offers offers(const Options& options);
+
+  Decoder(const Options& options, const ModelContext& context);
+  Offers offers() const override { return offers(options_); }
+  Hidden forward(const Batch& batch) override;
+  Head& head() override { return *head_; }
+  double flops_per_token(int64_t length) const override;
+  double activation_bytes(int64_t rows, int64_t length) const override;
+  std::unique_ptr<Generation> generate(int64_t rows) override;
+
+ private:
+  friend class DecoderGeneration;
+  at::Tensor stack(const Batch& batch, const AttentionPattern& pattern, const at::Tensor& positions,
+                   std::vector<KeyValueCache>* caches) const;
+  AttentionPattern pattern(const Batch& batch) const;
+
+  Options options_;
+  Mesh& mesh_;
+  int64_t max_length_;
+  int64_t vocabulary_size_;
+  Random random_;
+  std::shared_ptr<VocabParallelEmbedding> embedding_;
+  at::Tensor position_;  // (max_length, D), learned
+  std::shared_ptr<RelativeBias> relative_bias_;
+  std::vector<std::shared_ptr<DecoderBlock>> blocks_;
+  std::shared_ptr<Norm> final_norm_;
+  std::shared_ptr<Head> head_;
+};
+
+}  // namespace lacuna

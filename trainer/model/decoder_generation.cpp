@@ -1,0 +1,60 @@
+#include <ATen/ops/arange.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/ones.h>
+
+#include "data/error.h"
+#include "trainer/model/attention_pattern.h"
+#include "trainer/model/decoder.h"
+
+namespace lacuna {
+
+// Continues prompts with a key/value cache per layer: a new token costs one position's work.
+class DecoderGeneration : public Generation {
+ public:
+  DecoderGeneration(const Decoder& decoder, int64_t rows) : decoder_(decoder), caches_(decoder.blocks_.size()) {
+    const auto& o = decoder.options_;
+    const int64_t kv_heads = o.num_kv_heads / decoder.mesh_.tensor().size(), head_size = o.hidden_size / o.num_heads;
+    for (auto& cache : caches_) {
+      cache.keys = at::empty({rows, kv_heads, decoder.max_length_, head_size}, at::kFloat);
+      cache.values = at::empty_like(cache.keys);
+    }
+  }
+
+  int64_t length() const override { return caches_.front().length; }
+
+  at::Tensor advance(const at::Tensor& tokens) override {
+    const torch::NoGradGuard no_grad;
+    const int64_t start = length(), count = tokens.size(1);
+    if (start + count > decoder_.max_length_) throw usage_error("the text is longer than the network's rows");
+    if (start > 0 && count > 1) throw std::logic_error("after the prompt, tokens are read one at a time");
+    Batch batch;
+    batch.tokens = tokens;
+    // All of the prompt is the mutually visible prefix.
+    if (decoder_.options_.visibility == Visibility::prefix) batch.bidirectional = at::ones(tokens.sizes(), at::kBool);
+    auto pattern = start > 0 ? AttentionPattern{} : attention_pattern(decoder_.options_.visibility, batch);
+    if (decoder_.relative_bias_) add_relative_bias(pattern, start, count);
+    const auto positions = at::arange(start, start + count, tokens.options().dtype(at::kInt));
+    const auto states = decoder_.stack(batch, pattern, positions, &caches_);
+    return decoder_.head_->logits(states.narrow(1, count - 1, 1).squeeze(1));
+  }
+
+ private:
+  void add_relative_bias(AttentionPattern& pattern, int64_t start, int64_t count) const {
+    const auto scores = decoder_.relative_bias_->forward(count, start + count);
+    if (start > 0) {
+      pattern = {.causal = false, .scores = scores};  // one query, all keys allowed
+    } else {
+      add_scores(pattern, scores);
+    }
+  }
+
+  const Decoder& decoder_;
+  std::vector<KeyValueCache> caches_;
+};
+
+std::unique_ptr<Generation> Decoder::generate(int64_t rows) {
+  if (!offers().generates) return Architecture::generate(rows);
+  return std::make_unique<DecoderGeneration>(*this, rows);
+}
+
+}  // namespace lacuna

@@ -1,0 +1,51 @@
+// All parameters of this rank in one contiguous fp32 buffer, and their gradients in another of the same layout. Modules and
+// autograd keep their tensors, which become views; the optimizer, the gradient norm, the reductions and the checkpoint see whole
+// buffers. Parameters lie in the order of their list (layer-major), each at an offset of a multiple of 128 bytes; the gaps and
+// the end, which fills up to a multiple of 128 bytes x data ranks, stay zero.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "trainer/model/parameters.h"
+
+namespace lacuna {
+
+class FlatStorage {
+ public:
+  struct Range {
+    std::string name;
+    int64_t offset = 0;  // in elements, of the flat buffers
+    int64_t count = 0;
+    bool decays = false;       // weight decay applies
+    bool partitioned = false;  // each tensor rank has its own slice; otherwise all hold the same values
+    std::vector<int64_t> shape;       // of this rank's slice
+    std::vector<int64_t> full_shape;  // of the whole tensor
+    int64_t partition_dim = -1;
+  };
+
+  // Repoints every parameter's data and .grad; its values become zero, so initialise or load after this. On the CPU no memory is
+  // touched until then: pages come as they are first written. `data_size` is the number of data ranks. Throws Error(memory) with
+  // the size if the buffers do not fit, Error(internal) for parameters that are not fp32 on one device.
+  FlatStorage(std::vector<ParameterSpec>& parameters, int64_t data_size);
+
+  const std::vector<Range>& ranges() const { return ranges_; }
+  int64_t size() const { return parameters_.numel(); }  // elements, padding included
+  const at::Tensor& parameters() const { return parameters_; }  // (size)
+  const at::Tensor& gradients() const { return gradients_; }    // (size)
+  const at::Tensor& value(size_t range) const { return values_[range]; }  // the module's own tensor
+
+  void zero_gradients();
+  // Throws Error(internal), naming the parameter, if something has replaced a parameter's data or .grad by a tensor of its own;
+  // the flat buffers would then miss its values. Cheap enough for every step.
+  void check_views() const;
+
+ private:
+  at::Tensor parameters_, gradients_;
+  std::vector<Range> ranges_;
+  std::vector<at::Tensor> values_;  // the modules' parameters, by range
+};
+
+}  // namespace lacuna

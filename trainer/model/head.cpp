@@ -1,0 +1,26 @@
+#include "trainer/model/head.h"
+
+#include <ATen/ops/linear.h>
+
+#include "trainer/kernels/linear_cross_entropy.h"
+#include "trainer/parallel/collectives.h"
+
+namespace lacuna {
+
+int64_t padded_vocabulary(int64_t vocabulary_size) {
+  return (vocabulary_size + kVocabularyAlignment - 1) / kVocabularyAlignment * kVocabularyAlignment;
+}
+
+Head::Head(Communicator& tensor_axis, at::Tensor weight, int64_t vocabulary_size)
+    : axis_(tensor_axis), weight_(std::move(weight)), vocabulary_size_(vocabulary_size) {}
+
+at::Tensor Head::loss(const at::Tensor& states, const at::Tensor& targets, const at::Tensor& weights) const {
+  const auto flat = copy_to_axis(states, axis_).reshape({-1, states.size(-1)});
+  return linear_cross_entropy(flat, weight_, targets.reshape(-1), weights.reshape(-1), vocabulary_size_, axis_);
+}
+
+at::Tensor Head::logits(const at::Tensor& states) const {
+  return gather_from_axis(at::linear(copy_to_axis(states, axis_), weight_), axis_).narrow(-1, 0, vocabulary_size_);
+}
+
+}  // namespace lacuna

@@ -1,0 +1,32 @@
+// From hidden states to the vocabulary. Objectives see a loss or, for generation, logits; in training logits are never stored.
+#pragma once
+#include <torch/nn/module.h>
+
+#include "trainer/model/parameters.h"
+#include "trainer/parallel/mesh.h"
+
+namespace lacuna {
+
+// Rows of an embedding or head are padded so that every tensor axis up to this size divides them.
+constexpr int64_t kVocabularyAlignment = 128;
+int64_t padded_vocabulary(int64_t vocabulary_size);
+
+class Head : public torch::nn::Module {
+ public:
+  // `weight`: this rank's rows of (padded V, D), shared with the embedding where tied.
+  Head(Communicator& tensor_axis, at::Tensor weight, int64_t vocabulary_size);
+
+  // Sum over positions of weight * -log p(target); padded ids have no probability.
+  // states (..., D); targets (...) int32; weights (...) float32. Returns a scalar, the same on every tensor rank.
+  at::Tensor loss(const at::Tensor& states, const at::Tensor& targets, const at::Tensor& weights) const;
+
+  // (..., V) of the real vocabulary, whole on every tensor rank.
+  at::Tensor logits(const at::Tensor& states) const;
+
+ private:
+  Communicator& axis_;
+  at::Tensor weight_;
+  int64_t vocabulary_size_;
+};
+
+}  // namespace lacuna

@@ -1,0 +1,84 @@
+#include "trainer/model/parameters.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <numeric>
+
+#include "data/random.h"
+
+namespace lacuna {
+
+at::Tensor ParameterTable::declare(torch::nn::Module& module, const std::string& name, std::vector<int64_t> full_shape,
+                                   int64_t partition_dim, int64_t parts, InitialValues initial, double deviation) {
+  auto local_shape = full_shape;
+  if (partition_dim >= 0) local_shape[static_cast<size_t>(partition_dim)] /= parts;
+  auto& parameter = module.register_parameter(name, at::empty(local_shape, at::kFloat));
+  specs_[parameter.unsafeGetTensorImpl()] = {.name = name,
+                                             .full_shape = std::move(full_shape),
+                                             .partition_dim = partition_dim,
+                                             .initial = initial,
+                                             .deviation = deviation,
+                                             .value = parameter};
+  return parameter;
+}
+
+std::vector<ParameterSpec> ParameterTable::list(const torch::nn::Module& root) const {
+  std::vector<ParameterSpec> parameters;
+  for (const auto& named : root.named_parameters()) {
+    auto spec = specs_.at(named.value().unsafeGetTensorImpl());
+    spec.name = named.key();
+    parameters.push_back(std::move(spec));
+  }
+  return parameters;
+}
+
+namespace {
+
+// The slice of a tensor as `outer` runs of `inner` consecutive elements of the whole tensor.
+struct Runs {
+  int64_t outer, inner, full_inner, start;
+};
+
+Runs runs_of(const ParameterSpec& p, int tensor_rank, int tensor_size) {
+  const auto product = [&](size_t from, size_t to) {
+    return std::accumulate(p.full_shape.begin() + static_cast<ptrdiff_t>(from), p.full_shape.begin() + static_cast<ptrdiff_t>(to),
+                           int64_t{1}, std::multiplies<>());
+  };
+  if (p.partition_dim < 0) return {1, product(0, p.full_shape.size()), 0, 0};
+  const auto dim = static_cast<size_t>(p.partition_dim);
+  const int64_t full = product(dim, p.full_shape.size()), local = full / tensor_size;
+  return {product(0, dim), local, full, local * tensor_rank};
+}
+
+void fill_normal(const ParameterSpec& p, const Random& random, const Runs& runs) {
+  auto* values = p.value.data_ptr<float>();
+  const auto deviation = static_cast<float>(p.deviation);
+  at::parallel_for(0, runs.outer * runs.inner, 1 << 14, [&](int64_t begin, int64_t end) {
+    std::array<float, 4> block{};
+    int64_t held = -1;
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t element = i / runs.inner * runs.full_inner + runs.start + i % runs.inner;
+      if (element / 4 != held) block = random.normal_block(static_cast<uint64_t>(held = element / 4));
+      values[i] = block[static_cast<size_t>(element % 4)] * deviation;
+    }
+  });
+}
+
+}  // namespace
+
+void initialize(std::vector<ParameterSpec>& parameters, uint64_t seed, int tensor_rank, int tensor_size) {
+  const torch::NoGradGuard no_grad;
+  const Random root(seed, 0);
+  for (auto& p : parameters) {
+    switch (p.initial) {
+      case InitialValues::zeros: p.value.zero_(); break;
+      case InitialValues::ones: p.value.fill_(1); break;
+      case InitialValues::normal: fill_normal(p, root.fork(p.name), runs_of(p, tensor_rank, tensor_size)); break;
+    }
+  }
+}
+
+}  // namespace lacuna

@@ -1,0 +1,145 @@
+#include "trainer/parallel/gradient_buckets.h"
+
+#include <torch/csrc/autograd/function_hook.h>
+#include <torch/csrc/autograd/functions/accumulate_grad.h>
+#include <torch/csrc/autograd/variable.h>
+
+#include <functional>
+
+#include "data/error.h"
+
+namespace lacuna {
+namespace {
+
+using torch::autograd::Node;
+using torch::autograd::variable_list;
+
+// Runs after the node that adds a gradient to its parameter, also when that gradient is undefined because a fused node has
+// already added it to the flat buffer.
+class AfterAccumulation : public torch::autograd::FunctionPostHook {
+ public:
+  explicit AfterAccumulation(std::function<void()> call) : call_(std::move(call)) {}
+  variable_list operator()(const variable_list& outputs, const variable_list&) override {
+    call_();
+    return outputs;
+  }
+
+ private:
+  std::function<void()> call_;
+};
+
+}  // namespace
+
+class GradientBuckets::State {
+ public:
+  State(const std::vector<BucketParameter>& parameters, at::Tensor gradients, Communicator& axis, double megabytes)
+      : gradients_(std::move(gradients)), axis_(axis) {
+    cut(parameters, static_cast<int64_t>(megabytes * 1e6 / gradients_.element_size()));
+    ready_.resize(parameters.size());
+    if (axis.size() == 1) return;
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      if (!parameters[i].variable.requires_grad()) continue;
+      auto node = torch::autograd::impl::grad_accumulator(parameters[i].variable);
+      const uintptr_t hook = node->add_post_hook(std::make_unique<AfterAccumulation>([this, i] { mark_ready(i); }));
+      hooks_.push_back({std::move(node), hook});  // a node that nobody holds is made anew, without the hook
+    }
+  }
+
+  ~State() {
+    for (const auto& [node, hook] : hooks_) node->del_post_hook(hook);
+  }
+
+  void arm() {
+    if (axis_.size() == 1) return;
+    std::fill(ready_.begin(), ready_.end(), false);
+    for (Bucket& bucket : buckets_) bucket.missing = bucket.num_parameters;
+    armed_ = true;
+  }
+
+  void finish() {
+    if (axis_.size() == 1) return;
+    armed_ = false;
+    num_overlapped_ = num_started_;
+    while (num_started_ < buckets_.size()) start_next();
+    for (Bucket& bucket : buckets_) bucket.work->wait();
+    for (Bucket& bucket : buckets_) bucket.work.reset();
+    num_started_ = num_done_ = 0;
+  }
+
+  size_t num_buckets() const { return buckets_.size(); }
+  size_t num_overlapped() const { return num_overlapped_; }
+
+ private:
+  struct Bucket {
+    at::Tensor values;           // a view of the flat gradients
+    int64_t num_parameters = 0;  // that take a gradient
+    int64_t missing = 0;
+    std::unique_ptr<Work> work;
+  };
+  struct Hook {
+    std::shared_ptr<Node> node;
+    uintptr_t key;
+  };
+
+  // From the last parameter to the first; together the buckets cover the buffer with its gaps.
+  void cut(const std::vector<BucketParameter>& parameters, int64_t most) {
+    int64_t previous_end = 0;
+    for (const BucketParameter& parameter : parameters) {
+      if (parameter.offset < previous_end || parameter.offset + parameter.count > gradients_.numel()) {
+        throw Error(ExitCode::internal, "GradientBuckets: the parameters must ascend, apart, inside the flat gradients");
+      }
+      previous_end = parameter.offset + parameter.count;
+    }
+    bucket_of_.resize(parameters.size());
+    int64_t end = gradients_.numel(), num_parameters = 0;
+    for (size_t i = parameters.size(); i-- > 0;) {
+      bucket_of_[i] = buckets_.size();
+      if (parameters[i].variable.requires_grad()) ++num_parameters;  // the others are never missing
+      const int64_t begin = i == 0 ? 0 : parameters[i].offset;
+      const bool next_fits = i > 0 && end - parameters[i - 1].offset <= most;
+      if (next_fits) continue;
+      buckets_.push_back({gradients_.narrow(0, begin, end - begin), num_parameters, 0, nullptr});
+      end = begin;
+      num_parameters = 0;
+    }
+  }
+
+  void mark_ready(size_t parameter) {
+    if (!armed_) return;
+    if (ready_[parameter]) {
+      throw Error(ExitCode::internal,
+                  "a second backward ran after GradientBuckets::arm(): its gradients may already be on their "
+                  "way. Call arm() before the step's last backward only.");
+    }
+    ready_[parameter] = true;
+    --buckets_[bucket_of_[parameter]].missing;
+    while (num_started_ < buckets_.size() && buckets_[num_started_].missing == 0) start_next();
+    while (num_done_ < num_started_ && buckets_[num_done_].work->test()) ++num_done_;
+  }
+
+  void start_next() {
+    Bucket& bucket = buckets_[num_started_];
+    bucket.work = axis_.start_all_reduce(bucket.values, Reduce::sum);
+    ++num_started_;
+  }
+
+  at::Tensor gradients_;
+  Communicator& axis_;
+  std::vector<Bucket> buckets_;    // in the order in which they start
+  std::vector<size_t> bucket_of_;  // by parameter
+  std::vector<bool> ready_;        // by parameter
+  std::vector<Hook> hooks_;
+  bool armed_ = false;
+  size_t num_started_ = 0, num_done_ = 0, num_overlapped_ = 0;
+};
+
+GradientBuckets::GradientBuckets(const std::vector<BucketParameter>& parameters, at::Tensor gradients, Communicator& axis,
+                                 double megabytes)
+    : state_(std::make_unique<State>(parameters, std::move(gradients), axis, megabytes)) {}
+GradientBuckets::~GradientBuckets() = default;
+void GradientBuckets::arm() { state_->arm(); }
+void GradientBuckets::finish() { state_->finish(); }
+int64_t GradientBuckets::num_buckets() const { return static_cast<int64_t>(state_->num_buckets()); }
+int64_t GradientBuckets::num_overlapped() const { return static_cast<int64_t>(state_->num_overlapped()); }
+
+}  // namespace lacuna

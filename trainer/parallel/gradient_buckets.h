@@ -1,0 +1,48 @@
+// Sums the flat gradients over the data axis while the last micro-batch's backward still runs. The buffer is cut, from its end,
+// into buckets of about the same size: backward reaches the last layers first. A bucket starts when all its parameters are ready
+// and the bucket before it has started, so that every rank starts them in the same order whatever the order of its backward. MPI
+// moves messages only inside its own calls, so every later parameter also pushes the oldest message forward.
+// On an axis of one rank nothing happens.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "trainer/parallel/communicator.h"
+
+namespace lacuna {
+
+// A parameter whose .grad is a view of the flat gradients at [offset, offset + count).
+struct BucketParameter {
+  at::Tensor variable;
+  int64_t offset = 0;
+  int64_t count = 0;
+};
+
+class GradientBuckets {
+ public:
+  // `parameters` ascend by offset. `gradients` is the flat buffer, padding included, and is reduced whole. `axis` must outlive
+  // this object. A parameter larger than `megabytes` makes a bucket of its own.
+  GradientBuckets(const std::vector<BucketParameter>& parameters, at::Tensor gradients, Communicator& axis, double megabytes);
+  ~GradientBuckets();
+  GradientBuckets(const GradientBuckets&) = delete;
+  GradientBuckets& operator=(const GradientBuckets&) = delete;
+
+  // The next backward is the step's last: from here a gradient that autograd has finished may be sent.
+  void arm();
+  // Starts the buckets that never became ready, such as those of unused parameters, and waits for all. Without arm() it is a
+  // plain sum. On return `gradients` holds the sum over the axis on every rank.
+  void finish();
+
+  int64_t num_buckets() const;
+  // Of the step that finish() ended: buckets whose message had started before it. For reports and tests.
+  int64_t num_overlapped() const;
+
+ private:
+  class State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lacuna

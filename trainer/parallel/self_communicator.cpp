@@ -1,0 +1,20 @@
+#include "trainer/parallel/self_communicator.h"
+
+namespace lacuna {
+namespace {
+
+class DoneWork : public Work {
+ public:
+  bool test() override { return true; }
+  void wait() override {}
+};
+
+}  // namespace
+
+std::unique_ptr<Work> SelfCommunicator::start_all_reduce(at::Tensor&, Reduce) { return std::make_unique<DoneWork>(); }
+
+void SelfCommunicator::all_gather(at::Tensor& output, const at::Tensor& input) { output.view({-1}).copy_(input.view({-1})); }
+
+void SelfCommunicator::reduce_scatter(at::Tensor& output, const at::Tensor& input) { all_gather(output, input); }
+
+}  // namespace lacuna
