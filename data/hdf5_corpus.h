@@ -1,0 +1,55 @@
+// Token windows of an HDF5 corpus (the file's parts are listed in data/README.md). Sample i holds tokens
+// [i * stride, i * stride + window) of the stream, documents running on, and the starts of the documents that begin inside it.
+//
+// Contiguous tokens are read through a memory map, which needs no lock and no system call; chunked or compressed ones, as
+// others write them, through the library. The map is checked against the file's size when it is opened: a corpus must not be
+// cut short while it is read (lacuna prepare replaces files by renaming, which is safe).
+#pragma once
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <vector>
+
+#include "data/corpus.h"
+#include "data/hdf5_file.h"
+
+namespace lacuna {
+
+class Hdf5Corpus : public Corpus {
+ public:
+  // Throws Error(data) for a file that is missing, damaged or not a token corpus.
+  Hdf5Corpus(const std::filesystem::path& path, int64_t window, int64_t stride);
+
+  int64_t size() const override { return size_; }  // full windows; may be 0
+  // Throws Error(data) when a token of the window lies outside the vocabulary.
+  Sample at(int64_t index) const override;
+  const CorpusSpec& spec() const override { return spec_; }
+
+  bool mapped() const { return map_ != nullptr; }
+  // Reads everything and compares it with the stored content hash.
+  void verify() const;
+
+  // What a file says of itself.
+  static CorpusSpec open_spec(const std::filesystem::path& path);
+  // Opens the file in a child process first; see data/probe.h for when this may be called.
+  static void probe(const std::filesystem::path& path);
+
+ private:
+  void read_spec(const Hdf5File& file);
+  void read_documents(const Hdf5Dataset& documents);
+  int64_t document(int64_t index) const;
+  template <class Stored>
+  void read_tokens(int64_t first, std::vector<int32_t>& tokens) const;
+
+  CorpusSpec spec_;
+  int64_t window_, stride_, size_ = 0;
+  std::optional<Hdf5File> file_;  // only while tokens are read through the library; outlives tokens_
+  std::optional<Hdf5Dataset> tokens_;
+  std::shared_ptr<const std::byte> map_;  // the whole file
+  ElementType token_type_ = ElementType::uint16;
+  const std::byte* token_bytes_ = nullptr;     // in map_
+  const std::byte* document_bytes_ = nullptr;  // in map_ or owned_documents_
+  std::vector<std::byte> owned_documents_;
+};
+
+}  // namespace lacuna
