@@ -67,16 +67,22 @@ CorpusWriter::CorpusWriter(const std::filesystem::path& path, int64_t vocabulary
       documents_(folder_) {}
 
 void CorpusWriter::add_document(std::span<const int32_t> tokens, int64_t text_bytes) {
+  if (!tokens.empty()) {
+    const auto start = static_cast<uint64_t>(num_tokens_);
+    documents_.append(&start, sizeof start);
+  }
+  extend_document(tokens, text_bytes);
+}
+
+void CorpusWriter::extend_document(std::span<const int32_t> tokens, int64_t text_bytes) {
   for (const int32_t token : tokens) {
     if (token < 0 || token >= vocabulary_size_) {
-      throw data_error(path_.string() + ": token " + std::to_string(token) + " of document " + std::to_string(num_documents()) +
-                       " is outside the vocabulary of " + std::to_string(vocabulary_size_) + ". Check the tokenizer.");
+      throw data_error(path_.string() + ": token " + std::to_string(token) + " of document " +
+                       std::to_string(num_documents() - 1) + " is outside the vocabulary of " + std::to_string(vocabulary_size_) +
+                       ". Check the tokenizer.");
     }
   }
   num_bytes_ += text_bytes;
-  if (tokens.empty()) return;
-  const auto start = static_cast<uint64_t>(num_tokens_);
-  documents_.append(&start, sizeof start);
   num_tokens_ += static_cast<int64_t>(tokens.size());
   const auto store = [&](const void* data, size_t size) {
     tokens_.append(data, static_cast<int64_t>(size));

@@ -23,6 +23,8 @@ class CorpusWriter {
 
   // `text_bytes` is the size of the text that the tokens stand for. A document without tokens leaves no trace but its bytes.
   void add_document(std::span<const int32_t> tokens, int64_t text_bytes);
+  // More of the document that was added last, for documents that do not fit into memory.
+  void extend_document(std::span<const int32_t> tokens, int64_t text_bytes);
 
   int64_t num_tokens() const { return num_tokens_; }
   int64_t num_documents() const { return documents_.size() / bytes_of(ElementType::uint64); }

@@ -32,6 +32,11 @@ TextReader::TextReader(TextOptions options, Cut cut) : options_(std::move(option
   }
 }
 
+bool TextReader::is_one_document() const {
+  return options_.files.size() == 1 && !options_.field && !is_json_lines(options_.files[0]) &&
+         options_.documents.value_or(DocumentUnit::file) == DocumentUnit::file;
+}
+
 bool TextReader::open_next() {
   if (file_ == options_.files.size()) return false;
   const auto& path = options_.files[file_++];

@@ -42,6 +42,8 @@ class TextReader {
   // damaged, naming file and line for a bad JSON line, and for a long document that cannot be cut.
   bool next(TextPart& part);
 
+  // The input is a single file that is one document.
+  bool is_one_document() const;
   int64_t stored_size() const { return stored_size_; }  // of all files on disk
   int64_t stored_read() const { return stored_done_ + (source_ ? source_->stored_read() : 0); }
 

@@ -1,0 +1,9 @@
+// `lacuna prepare`: text to a corpus. Works without MPI.
+#pragma once
+#include "launch/commands.h"
+
+namespace lacuna {
+
+void add_prepare(CLI::App& program, Command& chosen);
+
+}  // namespace lacuna
