@@ -10,24 +10,24 @@ namespace lacuna {
 
 // One stored piece of a corpus, before an objective has made a row of it.
 struct Sample {
-  int64_t position = 0;                 // place in the run's stream: step * global rows + row; keys every random draw
+  int64_t position = 0;  // place in the run's stream: step * global rows + row; keys every random draw
   std::vector<int32_t> tokens;
   std::vector<int32_t> document_starts;  // offsets in `tokens` at which a document begins, ascending
 };
 
 // One micro-batch of one data rank. The objective has shifted; a model never does. Absent fields are undefined tensors.
 struct Batch {
-  at::Tensor tokens;               // (B, T) int32, the model's input
-  at::Tensor targets;              // (B, T) int32, the value predicted at that position
-  at::Tensor weights;              // (B, T) float32, 0 = no loss here
-  at::Tensor bidirectional;        // (B, T) bool, position belongs to the mutually visible prefix
-  at::Tensor segments;             // (B, T) int32, document within the row from 1, 0 = padding
-  at::Tensor positions;            // (B, T) int32, position ids where they are not 0..T-1
-  at::Tensor stream_positions;     // (B) int64, Sample::position of each row
-  at::Tensor encoder_tokens;       // (B, S) int32
-  at::Tensor encoder_segments;     // (B, S) int32
-  at::Tensor encoder_positions;    // (B, S) int32
-  double target_count = 0;         // sum of weights
+  at::Tensor tokens;             // (B, T) int32, the model's input
+  at::Tensor targets;            // (B, T) int32, the value predicted at that position
+  at::Tensor weights;            // (B, T) float32, 0 = no loss here
+  at::Tensor bidirectional;      // (B, T) bool, position belongs to the mutually visible prefix
+  at::Tensor segments;           // (B, T) int32, document within the row from 1, 0 = padding
+  at::Tensor positions;          // (B, T) int32, position ids where they are not 0..T-1
+  at::Tensor stream_positions;   // (B) int64, Sample::position of each row
+  at::Tensor encoder_tokens;     // (B, S) int32
+  at::Tensor encoder_segments;   // (B, S) int32
+  at::Tensor encoder_positions;  // (B, S) int32
+  double target_count = 0;       // sum of weights
 
   int64_t rows() const { return tokens.size(0); }
   int64_t length() const { return tokens.size(1); }

@@ -7,15 +7,15 @@ namespace lacuna {
 
 enum class ExitCode : int {
   ok = 0,
-  usage = 2,           // command line or config
-  data = 3,            // a corpus, text or tokenizer file
-  checkpoint = 4,      // missing or damaged
-  numerical = 5,       // a loss or gradient that is not finite
+  usage = 2,       // command line or config
+  data = 3,        // a corpus, text or tokenizer file
+  checkpoint = 4,  // missing or damaged
+  numerical = 5,   // a loss or gradient that is not finite
   memory = 6,
-  communication = 7,   // a collective failed, or the watchdog fired
+  communication = 7,  // a collective failed, or the watchdog fired
   disk = 8,
   internal = 70,
-  stopped = 75,        // left on request, after saving
+  stopped = 75,  // left on request, after saving
 };
 
 // The message says what is wrong, where, and how to mend it.
