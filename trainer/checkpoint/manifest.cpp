@@ -79,6 +79,8 @@ Json parse(const std::string& text, const std::string& origin) {
     return Json::parse(text, inspect);
   } catch (const Json::parse_error& error) {
     throw checkpoint_error(origin + " is not JSON at byte " + std::to_string(error.byte));
+  } catch (const Json::out_of_range&) {
+    throw checkpoint_error(origin + " holds a number beyond 64 bits");
   }
 }
 
