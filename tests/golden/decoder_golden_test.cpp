@@ -97,7 +97,7 @@ TEST_P(DecoderGolden, TenStepsOfAdamW) {
     const double norm = gradient_norm(*storage, mesh->tensor());
     const double expected = losses[step - 1].item<double>(), expected_norm = norms[step - 1].item<double>();
     EXPECT_NEAR(mean.item<double>(), expected, 1e-5 * expected) << "step " << step;
-    EXPECT_NEAR(norm, expected_norm, 1e-4 * expected_norm) << "step " << step;
+    EXPECT_NEAR(norm, expected_norm, 1e-5 * expected_norm) << "step " << step;
     optimizer.step(step, optimizer.learning_rate(), clip_factor(norm, optimizer.clip_norm()));
   }
   for (const auto& p : network->parameters) {
