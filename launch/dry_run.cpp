@@ -27,7 +27,8 @@ MemoryEstimate estimate_memory(const Experiment& e, const Layout& layout, const 
   m.optimizer = 4 * local * static_cast<double>(find_optimizer(e.optimizer).states);
   m.activations = network.architecture->activation_bytes(layout.micro_size, e.batch.sequence_length);
   // The loss keeps its weight's gradient until backward adds it, and a chunk of logits.
-  const double hidden = elements(network.parameters.front().full_shape) / static_cast<double>(network.parameters.front().full_shape[0]);
+  const double hidden =
+      elements(network.parameters.front().full_shape) / static_cast<double>(network.parameters.front().full_shape[0]);
   m.head = 4 * hidden * static_cast<double>(padded_vocabulary(vocabulary.size)) / layout.tensor + (8 << 20);
   m.checkpoint_copy = m.parameters + m.optimizer;
   return m;
@@ -44,11 +45,14 @@ Table describe_run(const Experiment& e, const Layout& layout, const Network& net
       {"objective", std::string(find_objective(e.objective).name)},
       {"architecture", std::string(find_architecture(e.architecture).name)},
       {"parameters", format_count(parameters)},
-      {"vocabulary", count(vocabulary.size) + " (" + vocabulary.tokenizer->name() + "), padded to " + count(padded_vocabulary(vocabulary.size))},
-      {"ranks", std::to_string(layout.world) + " = data " + std::to_string(layout.data) + " x tensor " + std::to_string(layout.tensor)},
+      {"vocabulary", count(vocabulary.size) + " (" + vocabulary.tokenizer->name() + "), padded to " +
+                         count(padded_vocabulary(vocabulary.size))},
+      {"ranks",
+       std::to_string(layout.world) + " = data " + std::to_string(layout.data) + " x tensor " + std::to_string(layout.tensor)},
       {"device", "cpu, " + std::string(name_of(e.precision.compute))},
       {"step", count(e.batch.global_size) + " rows x " + count(e.batch.sequence_length) + " = " + count(layout.tokens_per_step) +
-                   " tokens, " + count(layout.rows_per_rank / layout.micro_size) + " micro-batches of " + count(layout.micro_size) + " rows a rank"},
+                   " tokens, " + count(layout.rows_per_rank / layout.micro_size) + " micro-batches of " +
+                   count(layout.micro_size) + " rows a rank"},
       {"steps", count(layout.steps) + " = " + count(layout.steps * layout.tokens_per_step) + " tokens"},
       {"FLOPs per token", format_count(flops)},
       {"FLOPs in all", format_count(flops * static_cast<double>(layout.steps * layout.tokens_per_step))},

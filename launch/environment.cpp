@@ -54,7 +54,8 @@ int leave(ExitCode code, const std::string& message) {
   const bool in_job = mpi_is_up();
   // A mistake that every rank meets is told once: the others wait for rank 0, whose abort ends them.
   if (in_job && rank != 0) std::this_thread::sleep_for(std::chrono::seconds(1));
-  std::fprintf(stderr, "lacuna: %s%s\n", in_job && rank != 0 ? ("rank " + std::to_string(rank) + ": ").c_str() : "", message.c_str());
+  std::fprintf(stderr, "lacuna: %s%s\n", in_job && rank != 0 ? ("rank " + std::to_string(rank) + ": ").c_str() : "",
+               message.c_str());
   std::fflush(nullptr);
   if (!failure_note.run.empty()) {
     try {

@@ -39,7 +39,8 @@ void open_folder(RunStart& run, const std::string& resolved, bool resume, int64_
   const int64_t done = run.checkpoint ? run.checkpoint->meta().step : 0;
   run.nothing_left = done >= steps;
   if (run.nothing_left) {
-    std::printf("%s has done its %lld steps already; raise run.steps to go on\n", run.folder.c_str(), static_cast<long long>(steps));
+    std::printf("%s has done its %lld steps already; raise run.steps to go on\n", run.folder.c_str(),
+                static_cast<long long>(steps));
     return;
   }
   if (std::filesystem::exists(run.folder / "metrics.jsonl")) cut_metrics(run.folder / "metrics.jsonl", done);

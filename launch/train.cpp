@@ -1,6 +1,3 @@
-#include <fstream>
-
-#include "data/hdf5_corpus.h"
 #include "data/tokenizer/tokenizer.h"
 #include "launch/assemble.h"
 #include "launch/commands.h"
@@ -27,7 +24,8 @@ int dry_run(const Experiment& experiment, const Layout& layout) {
   const auto vocabulary = vocabulary_of(experiment);
   const auto objective = make_objective(experiment, vocabulary);
   const auto network = make_network(experiment, vocabulary, *objective, *mesh);
-  std::printf("%s\n%s", format_table(describe_run(experiment, layout, *network, vocabulary)).c_str(), resolved_config(experiment).c_str());
+  std::printf("%s\n%s", format_table(describe_run(experiment, layout, *network, vocabulary)).c_str(),
+              resolved_config(experiment).c_str());
   return 0;
 }
 
@@ -57,7 +55,9 @@ int train(const TrainArguments& arguments) {
 
   FlatStorage storage(network->parameters, layout.data);
   const auto optimizer = find_optimizer(experiment.optimizer).make(experiment.optimizer, storage);
+  const auto hashes = corpus_hashes(experiment);
   if (run.checkpoint) {
+    check_corpora(*run.checkpoint, hashes);
     restore(*run.checkpoint, storage, optimizer.get(), *mesh);
     screen.note("resumed from " + run.checkpoint->folder().string());
   } else {
@@ -81,8 +81,12 @@ int train(const TrainArguments& arguments) {
                               .message = text,
                               .rank = mpi.rank()});
   });
-  CheckpointMeta meta{.data = layout.data, .tensor = layout.tensor, .config = resolved, .code_version = LACUNA_VERSION};
-  for (const auto& part : experiment.data.train) meta.corpus_hashes[part.path] = Hdf5Corpus::open_spec(part.path).content_hash;
+  const CheckpointMeta meta{.data = layout.data,
+                            .tensor = layout.tensor,
+                            .counters = {},
+                            .corpus_hashes = hashes,
+                            .config = resolved,
+                            .code_version = LACUNA_VERSION};
 
   Trainer trainer({.mesh = *mesh,
                    .objective = *objective,
@@ -123,7 +127,8 @@ int train(const TrainArguments& arguments) {
   const bool stopped = end == Trainer::End::stopped;
   const auto code = static_cast<int>(stopped ? ExitCode::stopped : ExitCode::ok);
   if (mpi.rank() == 0) {
-    write_status(run.folder, {.state = stopped ? "stopped" : "finished", .exit_code = code, .step = trainer.step_done()});
+    write_status(run.folder,
+                 {.state = stopped ? "stopped" : "finished", .exit_code = code, .step = trainer.step_done(), .message = {}});
   }
   screen.note(stopped ? "stopped on request after saving step " + std::to_string(trainer.step_done()) + "; continue with --resume"
                       : "finished: " + run.folder.string());
@@ -139,8 +144,9 @@ void add_train(CLI::App& program, Command& chosen) {
   command->add_option("--set", arguments->sets, "section.key=value, over the file's; the value is TOML, a bare word a string");
   command->add_flag("--resume", arguments->resume, "go on from the newest good checkpoint of the run");
   command->add_flag("--dry-run", arguments->dry_run, "print the resolved config, layout, parameters and memory, and leave");
-  command->footer("Example: mpirun -n 2 lacuna train configs/quickstart.toml --set run.steps=500\n"
-                  "SIGUSR1, SIGTERM or Ctrl-C save and leave with code 75.");
+  command->footer(
+      "Example: mpirun -n 2 lacuna train configs/quickstart.toml --set run.steps=500\n"
+      "SIGUSR1, SIGTERM or Ctrl-C save and leave with code 75.");
   command->callback([arguments, &chosen] { chosen = [arguments] { return train(*arguments); }; });
 }
 

@@ -91,7 +91,8 @@ double Trainer::count_targets(const StepInput& input) {
   return targets;
 }
 
-Trainer::Agreement Trainer::agree(double loss_sum, const std::vector<std::pair<std::string, at::Tensor>>& metrics, double targets) {
+Trainer::Agreement Trainer::agree(double loss_sum, const std::vector<std::pair<std::string, at::Tensor>>& metrics,
+                                  double targets) {
   auto message = at::zeros({3 + static_cast<int64_t>(metrics.size())}, at::kDouble);
   auto* values = message.data_ptr<double>();
   // The ranks of a tensor axis hold the same loss: only its first one speaks.
@@ -115,12 +116,12 @@ void Trainer::refuse_not_finite(int64_t step, double loss, double norm, double o
   for (int64_t r = 0; r < all.numel(); ++r) {
     if (!std::isfinite(all[r].item<double>())) ranks += (ranks.empty() ? "" : ", ") + std::to_string(r);
   }
-  throw Error(ExitCode::numerical, "step " + std::to_string(step) + ": loss " + std::to_string(loss) + ", gradient norm " +
-                                       std::to_string(norm) +
-                                       (ranks.empty() ? "; the gradient is not finite" : "; the loss is not finite on rank " + ranks) +
-                                       ". The parameters were not updated. Lower optimizer.learning_rate, lengthen "
-                                       "schedule.warmup_steps or look at the step's rows with lacuna inspect CONFIG --batch --step " +
-                                       std::to_string(step));
+  throw Error(ExitCode::numerical,
+              "step " + std::to_string(step) + ": loss " + std::to_string(loss) + ", gradient norm " + std::to_string(norm) +
+                  (ranks.empty() ? "; the gradient is not finite" : "; the loss is not finite on rank " + ranks) +
+                  ". The parameters were not updated. Lower optimizer.learning_rate, lengthen "
+                  "schedule.warmup_steps or look at the step's rows with lacuna inspect CONFIG --batch --step " +
+                  std::to_string(step));
 }
 
 void Trainer::report(const StepReport& r) {

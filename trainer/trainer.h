@@ -41,11 +41,11 @@ struct TrainerParts {
   std::vector<std::pair<std::string, std::unique_ptr<Evaluation>>>& evaluations;
   EvaluationContext evaluation;
   CheckpointWriter& checkpoints;
-  CheckpointMeta meta;                 // what every checkpoint of this run says of itself
-  std::vector<TensorSlice> extra;      // written beside the training state, such as the tokenizer
+  CheckpointMeta meta;             // what every checkpoint of this run says of itself
+  std::vector<TensorSlice> extra;  // written beside the training state, such as the tokenizer
   GradientBuckets& buckets;
   Watchdog& watchdog;
-  MetricsFile* metrics;                // rank 0 alone
+  MetricsFile* metrics;  // rank 0 alone
   Screen& screen;
   Fault fault;
   const std::atomic<bool>& stop_requested;
