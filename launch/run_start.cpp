@@ -3,7 +3,6 @@
 #include <ATen/ops/zeros.h>
 
 #include <cstdio>
-#include <fstream>
 
 #include "trainer/checkpoint/checkpoints.h"
 #include "trainer/report/run_folder.h"
@@ -44,10 +43,7 @@ void open_folder(RunStart& run, const std::string& resolved, bool resume, int64_
     return;
   }
   if (std::filesystem::exists(run.folder / "metrics.jsonl")) cut_metrics(run.folder / "metrics.jsonl", done);
-  std::ofstream config(run.folder / "config.toml");
-  config << resolved;
-  config.close();
-  if (!config) throw disk_error((run.folder / "config.toml").string() + " could not be written; is the disk full?");
+  replace_file(run.folder / "config.toml", resolved);
   write_status(run.folder, {.state = "running", .step = done});
 }
 

@@ -58,7 +58,7 @@ class Trainer {
   enum class End { finished, stopped };
   // Trains from plan.first_step on. Stopped: on request or by stop_after, a checkpoint of the last step on disk.
   End run();
-  int64_t step_done() const { return step_done_; }
+  int64_t step_done() const { return step_done_; }  // from any thread
 
  private:
   StepReport step(const StepInput& input);
@@ -79,7 +79,7 @@ class Trainer {
   TrainerParts p_;
   TrainerPlan plan_;
   Agreement agreed_;
-  int64_t step_done_;
+  std::atomic<int64_t> step_done_;  // the watchdog reads it
   int64_t saved_step_ = 0;
 };
 
