@@ -44,7 +44,7 @@ void open_folder(RunStart& run, const std::string& resolved, bool resume, int64_
   }
   if (std::filesystem::exists(run.folder / "metrics.jsonl")) cut_metrics(run.folder / "metrics.jsonl", done);
   replace_file(run.folder / "config.toml", resolved);
-  write_status(run.folder, {.state = "running", .step = done});
+  write_status(run.folder, {.state = "running", .exit_code = 0, .step = done, .message = {}});
 }
 
 }  // namespace

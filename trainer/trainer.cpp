@@ -27,6 +27,7 @@ Trainer::End Trainer::run() {
   p_.architecture.train();
   for (int64_t number = plan_.first_step; number <= plan_.last_step; ++number) {
     p_.watchdog.beat(number);
+    step_began_ = std::chrono::steady_clock::now();
     p_.fault.strike(p_.mesh.world().rank(), number);
 
     report(step(inputs.next()));
@@ -46,7 +47,6 @@ Trainer::End Trainer::run() {
 }
 
 StepReport Trainer::step(const StepInput& input) {
-  const auto began = std::chrono::steady_clock::now();
   const double targets = count_targets(input);
 
   p_.storage.zero_gradients();
@@ -73,8 +73,12 @@ StepReport Trainer::step(const StepInput& input) {
 
   step_done_ = input.step;
   plan_.tokens_seen += plan_.tokens_per_step;
-  StepReport report{.step = input.step, .loss = agreed_.loss, .learning_rate = rate, .grad_norm = norm};
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  StepReport report;
+  report.step = input.step;
+  report.loss = agreed_.loss;
+  report.learning_rate = rate;
+  report.grad_norm = norm;
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - step_began_).count();
   report.tokens = plan_.tokens_per_step;
   report.tokens_seen = plan_.tokens_seen;
   report.tokens_per_second = static_cast<double>(report.tokens) / report.seconds;

@@ -1,6 +1,7 @@
 // Training, from the first step to the last.
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -81,6 +82,7 @@ class Trainer {
   Agreement agreed_;
   std::atomic<int64_t> step_done_;  // the watchdog reads it
   int64_t saved_step_ = 0;
+  std::chrono::steady_clock::time_point step_began_;  // before the step's data are waited for
 };
 
 }  // namespace lacuna
