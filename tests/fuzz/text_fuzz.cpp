@@ -1,0 +1,132 @@
+// Feeds mutated tokenizers and texts to their readers: sentencepiece models, tokenizer.json files, gzip and JSON lines. Anything
+// but success or an Error fails.
+//
+//   text_fuzz [INPUTS = 300] [SEED = 1]
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "data/error.h"
+#include "data/random.h"
+#include "data/text_reader.h"
+#include "data/tokenizer/sentencepiece.h"
+#include "data/tokenizer/tokenizer.h"
+#include "tests/support/temporary_folder.h"
+
+namespace lacuna {
+namespace {
+
+std::string read(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::string mutated(std::string bytes, Random& random) {
+  const auto place = [&] { return static_cast<size_t>(random.below(static_cast<int64_t>(bytes.size()))); };
+  for (int64_t change = 1 + random.below(6); change > 0 && !bytes.empty(); --change) {
+    switch (random.below(6)) {
+      case 0:
+        bytes[place()] ^= static_cast<char>(1 << random.below(8));
+        break;
+      case 1:
+        bytes[place()] = static_cast<char>(random.below(256));
+        break;
+      case 2:
+        bytes.insert(place(), static_cast<size_t>(1 + random.below(8)), static_cast<char>(random.below(256)));
+        break;
+      case 3:
+        bytes.erase(place(), static_cast<size_t>(1 + random.below(64)));
+        break;
+      case 4: {
+        const size_t from = place(), to = place();
+        bytes.replace(to, 16, bytes.substr(from, 16));
+        break;
+      }
+      case 5:
+        if (random.below(4) == 0) bytes.resize(place());
+        break;
+    }
+  }
+  return bytes;
+}
+
+std::string small_model() {
+  Random random(1, 0);
+  int left = 300;
+  return train_sentencepiece(
+      [&](std::string& sentence) {
+        sentence = "some words " + std::to_string(random.below(1000)) + " and more of them";
+        return left-- > 0;
+      },
+      300);
+}
+
+void use(const Tokenizer& tokenizer) {
+  std::vector<int32_t> tokens;
+  tokenizer.encode("Some words, it's 3 o'clock: \xe6\x97\xa5\xe6\x9c\xac  \xff\n<|endoftext|>", tokens);
+  for (const int32_t token : tokens) {
+    if (token < 0 || token >= tokenizer.vocabulary_size()) throw std::runtime_error("a token outside the vocabulary");
+  }
+  tokenizer.decode(tokens);
+  std::vector<int32_t> every(static_cast<size_t>(std::min<int64_t>(tokenizer.vocabulary_size(), 4000)));
+  for (size_t i = 0; i < every.size(); ++i) every[i] = static_cast<int32_t>(i);
+  tokenizer.decode(every);
+}
+
+int fuzz(int64_t inputs, uint64_t seed) {
+  const testing::TemporaryFolder folder;
+  const std::string model = small_model(), json = read("tests/golden/tokenizer/byte_pair.json"),
+                    split = read("tests/golden/tokenizer/qwen2_style.json"),
+                    lines = "{\"text\": \"one\", \"a\": [1, {\"b\": null}]}\n{\"text\": \"caf\\u00e9\"}\n",
+                    zipped = std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03", 10) +
+                             "KLJ\xe6"
+                             "JLJ\xe6\x02";
+  if (json.empty() || split.empty()) throw std::runtime_error("run this in the source root, where tests/golden/tokenizer is");
+  int64_t accepted = 0, refused = 0;
+  for (int64_t i = 0; i < inputs; ++i) {
+    Random random = Random(seed, 0).fork(static_cast<uint64_t>(i));
+    try {
+      switch (i % 5) {
+        case 0:
+          use(*make_tokenizer("sentencepiece", mutated(model, random)));
+          break;
+        case 1:
+          use(*make_tokenizer("gpt2", mutated(json, random)));
+          break;
+        case 2:
+          use(*make_tokenizer("gpt2", mutated(split, random)));
+          break;
+        default: {
+          const auto path = folder / (i % 5 == 3 ? "a.jsonl" : "a.gz");
+          std::ofstream(path, std::ios::binary) << mutated(i % 5 == 3 ? lines : zipped, random);
+          TextReader reader({.files = {path}}, [](std::string_view text) { return text.size(); });
+          TextPart part;
+          while (reader.next(part)) continue;
+        }
+      }
+      ++accepted;
+    } catch (const Error&) {
+      ++refused;
+    } catch (const std::exception& error) {
+      std::printf("input %lld of seed %llu: %s\n", static_cast<long long>(i), static_cast<unsigned long long>(seed),
+                  error.what());
+      return 1;
+    }
+  }
+  std::printf("%lld inputs: %lld accepted, %lld refused\n", static_cast<long long>(inputs), static_cast<long long>(accepted),
+              static_cast<long long>(refused));
+  return 0;
+}
+
+}  // namespace
+}  // namespace lacuna
+
+int main(int argc, char** argv) {
+  const int64_t inputs = argc > 1 ? std::atoll(argv[1]) : 300;
+  const uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1;
+  return lacuna::fuzz(inputs, seed);
+}
