@@ -43,8 +43,8 @@ Layout lay_out(const Experiment& e, int world) {
   }
   const int64_t rows = global / data, micro = e.batch.micro_size == 0 ? rows : e.batch.micro_size;
   if (rows % micro != 0) {
-    throw e.batch_section.error("micro_size", std::to_string(micro) + " does not divide the " + std::to_string(rows) +
-                                                  " rows of a data rank");
+    throw e.batch_section.error("micro_size",
+                                std::to_string(micro) + " does not divide the " + std::to_string(rows) + " rows of a data rank");
   }
   if (e.run.device == DeviceChoice::cuda) {
     throw e.run_section.error("device", "this build has no CUDA; use \"auto\" or \"cpu\"");
@@ -79,22 +79,38 @@ std::string resolved_config(const Experiment& e) {
 
 Vocabulary vocabulary_of(const Experiment& e) {
   if (e.data.train.empty()) throw e.data_section.error("train", "names no corpus; make one with lacuna prepare");
-  Vocabulary vocabulary;
-  std::string first, blob;
+  const auto& first = e.data.train.front().path;
+  const auto spec = Hdf5Corpus::open_spec(first);
+  const Vocabulary vocabulary{.tokenizer = spec.tokenizer, .size = spec.vocabulary_size};
   auto paths = paths_of(e.data.train);
   paths.insert(paths.end(), e.data.validation.paths.begin(), e.data.validation.paths.end());
-  for (const auto& path : paths) {
-    const auto spec = Hdf5Corpus::open_spec(path);
-    const auto text = spec.tokenizer->name() + spec.tokenizer->serialize();
-    if (first.empty()) {
-      first = path;
-      blob = text;
-      vocabulary = {.tokenizer = spec.tokenizer, .size = spec.vocabulary_size};
-    } else if (text != blob) {
-      throw data_error(path + " was made with another tokenizer than " + first + "; prepare both with the same --tokenizer and --vocabulary");
-    }
-  }
+  check_tokenizer(paths, vocabulary, first);
   return vocabulary;
+}
+
+void check_tokenizer(const std::vector<std::string>& corpora, const Vocabulary& vocabulary, const std::string& origin) {
+  const auto identity = [](const Tokenizer& tokenizer) { return tokenizer.name() + tokenizer.serialize(); };
+  const auto expected = identity(*vocabulary.tokenizer);
+  for (const auto& path : corpora) {
+    if (identity(*Hdf5Corpus::open_spec(path).tokenizer) == expected) continue;
+    throw data_error(path + " was made with another tokenizer than " + origin +
+                     "; prepare both with the same --tokenizer and --vocabulary");
+  }
+}
+
+std::map<std::string, std::string> corpus_hashes(const Experiment& e) {
+  std::map<std::string, std::string> hashes;
+  for (const auto& part : e.data.train) hashes[part.path] = Hdf5Corpus::open_spec(part.path).content_hash;
+  return hashes;
+}
+
+void check_corpora(const Checkpoint& checkpoint, const std::map<std::string, std::string>& hashes) {
+  for (const auto& [path, hash] : hashes) {
+    const auto saved = checkpoint.meta().corpus_hashes.find(path);
+    if (saved == checkpoint.meta().corpus_hashes.end() || saved->second == hash) continue;
+    throw data_error(path + " has other contents than when " + checkpoint.folder().string() +
+                     " was saved; bring the old file back, or start a new run with another run.name");
+  }
 }
 
 TensorSlice vocabulary_slice(const Vocabulary& v) {
@@ -134,12 +150,10 @@ std::vector<std::shared_ptr<const Corpus>> open_corpora(const std::vector<std::s
 StepSource make_source(const Experiment& e, const Objective& objective, const Layout& layout, int data_rank) {
   std::vector<double> weights;
   for (const auto& part : e.data.train) weights.push_back(part.weight);
-  return StepSource(open_corpora(paths_of(e.data.train), objective), weights, objective, find_objective(e.objective).name,
-                    static_cast<uint64_t>(e.run.seed),
-                    {.global_size = e.batch.global_size,
-                     .micro_size = layout.micro_size,
-                     .data_rank = data_rank,
-                     .data_size = layout.data});
+  return StepSource(
+      open_corpora(paths_of(e.data.train), objective), weights, objective, find_objective(e.objective).name,
+      static_cast<uint64_t>(e.run.seed),
+      {.global_size = e.batch.global_size, .micro_size = layout.micro_size, .data_rank = data_rank, .data_size = layout.data});
 }
 
 void check_fit(const Experiment& e, int64_t tensor_size) {
@@ -155,13 +169,12 @@ void check_fit(const Experiment& e, int64_t tensor_size) {
 std::unique_ptr<Network> make_network(const Experiment& e, const Vocabulary& vocabulary, const Objective& objective, Mesh& mesh) {
   check_fit(e, mesh.tensor().size());
   auto network = std::make_unique<Network>();
-  network->architecture =
-      find_architecture(e.architecture)
-          .make(e.architecture, {.mesh = mesh,
-                                 .parameters = network->table,
-                                 .vocabulary_size = vocabulary.size + objective.needs().num_special_tokens,
-                                 .max_length = e.batch.sequence_length,
-                                 .seed = static_cast<uint64_t>(e.run.seed)});
+  network->architecture = find_architecture(e.architecture)
+                              .make(e.architecture, {.mesh = mesh,
+                                                     .parameters = network->table,
+                                                     .vocabulary_size = vocabulary.size + objective.needs().num_special_tokens,
+                                                     .max_length = e.batch.sequence_length,
+                                                     .seed = static_cast<uint64_t>(e.run.seed)});
   network->parameters = network->table.list(*network->architecture);
   return network;
 }

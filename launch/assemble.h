@@ -1,12 +1,14 @@
 // From an experiment's words to the parts of a run. The only place that sees every type, and where sections are checked against
 // one another and against the world.
 #pragma once
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "data/corpus.h"
 #include "objectives/catalog.h"
+#include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/checkpoint_writer.h"
 #include "trainer/config/experiment.h"
 #include "trainer/model/catalog.h"
@@ -36,11 +38,18 @@ std::string resolved_config(const Experiment& experiment);
 // What texts are made of: shared by all corpora of a run, kept in its checkpoints.
 struct Vocabulary {
   std::shared_ptr<const Tokenizer> tokenizer;
-  int64_t size = 0;         // the tokenizer's ids, its end token included
+  int64_t size = 0;  // the tokenizer's ids, its end token included
 };
 // Throws a data error if the corpora were not made with one tokenizer.
 Vocabulary vocabulary_of(const Experiment& experiment);
 Vocabulary vocabulary_of(const Checkpoint& checkpoint);
+// Throws a data error where a corpus was made with another tokenizer than `vocabulary`.
+void check_tokenizer(const std::vector<std::string>& corpora, const Vocabulary& vocabulary, const std::string& origin);
+// Throws a data error where a corpus that the checkpoint was trained on has other contents now: a resumed run would not be the
+// same run.
+void check_corpora(const Checkpoint& checkpoint, const std::map<std::string, std::string>& hashes);
+// Path -> content hash of the training corpora.
+std::map<std::string, std::string> corpus_hashes(const Experiment& experiment);
 // The tokenizer as a tensor to be saved with a checkpoint, so that it needs no other file.
 TensorSlice vocabulary_slice(const Vocabulary& vocabulary);
 
@@ -57,7 +66,8 @@ struct Network {
 };
 // Checks the objective's needs against the architecture's offers before anything is allocated.
 void check_fit(const Experiment& experiment, int64_t tensor_size);
-std::unique_ptr<Network> make_network(const Experiment& experiment, const Vocabulary& vocabulary, const Objective& objective, Mesh& mesh);
+std::unique_ptr<Network> make_network(const Experiment& experiment, const Vocabulary& vocabulary, const Objective& objective,
+                                      Mesh& mesh);
 
 // An experiment, a vocabulary and a network as a checkpoint holds them, for evaluation and generation.
 struct Restored {

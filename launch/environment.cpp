@@ -1,6 +1,8 @@
 #include "launch/environment.h"
 
 #include <ATen/Parallel.h>
+#include <c10/util/Exception.h>
+#include <c10/util/Logging.h>
 #include <malloc.h>
 #include <mpi.h>
 #include <signal.h>
@@ -10,7 +12,9 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <new>
+#include <system_error>
 #include <thread>
 
 #include "data/error.h"
@@ -25,11 +29,12 @@ namespace lacuna {
 namespace {
 
 std::atomic<bool> stop_requested = false;
-struct FailureNote {
-  std::filesystem::path run;
-  std::function<int64_t()> step;
+// The run that the failure under way belongs to, and its last step.
+struct FailedRun {
+  std::filesystem::path folder;
+  int64_t step = 0;
 };
-FailureNote failure_note;
+FailedRun failed_run;
 
 const char* first_set(std::initializer_list<const char*> names) {
   for (const auto* name : names) {
@@ -54,19 +59,30 @@ int leave(ExitCode code, const std::string& message) {
   const bool in_job = mpi_is_up();
   // A mistake that every rank meets is told once: the others wait for rank 0, whose abort ends them.
   if (in_job && rank != 0) std::this_thread::sleep_for(std::chrono::seconds(1));
-  std::fprintf(stderr, "lacuna: %s%s\n", in_job && rank != 0 ? ("rank " + std::to_string(rank) + ": ").c_str() : "", message.c_str());
+  std::fprintf(stderr, "lacuna: %s%s\n", in_job && rank != 0 ? ("rank " + std::to_string(rank) + ": ").c_str() : "",
+               message.c_str());
   std::fflush(nullptr);
-  if (!failure_note.run.empty()) {
+  if (!failed_run.folder.empty()) {
     try {
-      write_status(failure_note.run,
-                   {.state = "failed", .exit_code = number, .step = failure_note.step(), .message = message, .rank = rank});
-    } catch (const Error& error) {
+      write_status(failed_run.folder,
+                   {.state = "failed", .exit_code = number, .step = failed_run.step, .message = message, .rank = rank});
+    } catch (const std::exception& error) {
       std::fprintf(stderr, "lacuna: %s\n", error.what());
     }
   }
   if (in_job) MPI_Abort(MPI_COMM_WORLD, number);
   return number;
 }
+
+ExitCode code_of(const std::error_code& reason) {
+  if (reason == std::errc::no_space_on_device || reason == std::errc::read_only_file_system) return ExitCode::disk;
+  if (reason == std::errc::not_enough_memory) return ExitCode::memory;
+  return ExitCode::internal;
+}
+
+constexpr const char* kOutOfMemory =
+    "out of memory; lower batch.micro_size or the network's sizes: lacuna train CONFIG --dry-run "
+    "shows what a run needs";
 
 }  // namespace
 
@@ -85,6 +101,7 @@ void prepare_process() {
   mallopt(M_TOP_PAD, 64 << 20);
   mallopt(M_ARENA_MAX, 2);
   at::set_num_interop_threads(1);
+  FLAGS_caffe2_use_fatal_for_enforce = false;  // memory that runs out is an exception with a message, not an abort
 }
 
 MpiSession::MpiSession() {
@@ -126,7 +143,12 @@ const std::atomic<bool>& listen_for_stop() {
   return stop_requested;
 }
 
-void note_failures_in(const std::filesystem::path& run, std::function<int64_t()> step) { failure_note = {run, std::move(step)}; }
+FailureNote::FailureNote(std::filesystem::path run, std::function<int64_t()> step)
+    : run_(std::move(run)), step_(std::move(step)), exceptions_(std::uncaught_exceptions()) {}
+
+FailureNote::~FailureNote() {
+  if (std::uncaught_exceptions() > exceptions_ && failed_run.folder.empty()) failed_run = {run_, step_()};
+}
 
 int run_to_exit_code(const std::function<int()>& command) {
   try {
@@ -134,11 +156,15 @@ int run_to_exit_code(const std::function<int()>& command) {
   } catch (const Error& error) {
     return leave(error.code(), error.what());
   } catch (const std::bad_alloc&) {
-    return leave(ExitCode::memory, "out of memory; lacuna train CONFIG --dry-run shows what a run needs");
+    return leave(ExitCode::memory, kOutOfMemory);
+  } catch (const c10::Error& error) {
+    const std::string message = error.what_without_backtrace();
+    const bool memory = message.find("llocat") != std::string::npos && message.find("memory") != std::string::npos;
+    return memory ? leave(ExitCode::memory, kOutOfMemory + (" (" + message + ")")) : leave(ExitCode::internal, message);
+  } catch (const std::system_error& error) {
+    return leave(code_of(error.code()), error.what());
   } catch (const std::exception& error) {
-    const std::string message = error.what();
-    const bool memory = message.find("DefaultCPUAllocator") != std::string::npos;
-    return leave(memory ? ExitCode::memory : ExitCode::internal, message);
+    return leave(ExitCode::internal, error.what());
   }
 }
 

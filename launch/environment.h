@@ -38,7 +38,20 @@ const std::atomic<bool>& listen_for_stop();
 
 // Runs a command and turns what it throws into a message and the exit code. Under MPI a failing rank ends the whole job with it.
 int run_to_exit_code(const std::function<int()>& command);
-// Where the failure of the running command is to be noted besides: the run's status.json, at this step. Empty = nowhere.
-void note_failures_in(const std::filesystem::path& run, std::function<int64_t()> step);
+// While it lives, a failure of the command is noted besides in the run's status.json, with the last step that was done. The step
+// is asked for as the exception leaves the scope of the note, when what it asks still stands; of several notes the innermost
+// counts.
+class FailureNote {
+ public:
+  FailureNote(std::filesystem::path run, std::function<int64_t()> step);
+  ~FailureNote();
+  FailureNote(const FailureNote&) = delete;
+  FailureNote& operator=(const FailureNote&) = delete;
+
+ private:
+  std::filesystem::path run_;
+  std::function<int64_t()> step_;
+  int exceptions_;  // that were under way when the note was made
+};
 
 }  // namespace lacuna

@@ -14,7 +14,8 @@ struct EvaluateArguments {
 
 int evaluate(const EvaluateArguments& arguments) {
   const MpiSession mpi;
-  const auto saved = read_experiment_text(open_checkpoint(arguments.where, Verify::sizes).meta().config, arguments.where, ".", arguments.sets);
+  const auto saved =
+      read_experiment_text(open_checkpoint(arguments.where, Verify::sizes).meta().config, arguments.where, ".", arguments.sets);
   set_threads(saved.run.threads);
   const int64_t tensor = tensor_size_for(saved, mpi.size());
   if (tensor != saved.parallel.tensor && mpi.rank() == 0) {
@@ -25,6 +26,7 @@ int evaluate(const EvaluateArguments& arguments) {
   const auto restored = restore_network(arguments.where, arguments.sets, *mesh);
   const auto& experiment = restored.experiment;
   const auto paths = arguments.corpora.empty() ? experiment.data.validation.paths : arguments.corpora;
+  check_tokenizer(paths, restored.vocabulary, arguments.where);
   const auto corpora = open_corpora(paths, *restored.objective);
   const EvaluationContext context{.objective = *restored.objective,
                                   .architecture = *restored.network->architecture,
@@ -57,7 +59,8 @@ int evaluate(const EvaluateArguments& arguments) {
 void add_evaluate(CLI::App& program, Command& chosen) {
   auto* command = program.add_subcommand("evaluate", "Judge a checkpoint");
   auto arguments = std::make_shared<EvaluateArguments>();
-  command->add_option("CHECKPOINT", arguments->where, "a run's folder (its newest good checkpoint) or a checkpoint's")->required();
+  command->add_option("CHECKPOINT", arguments->where, "a run's folder (its newest good checkpoint) or a checkpoint's")
+      ->required();
   command->add_option("--task", arguments->tasks, "evaluations; those of the config by default");
   command->add_option("--corpus", arguments->corpora, "corpora to judge on; data.validation by default");
   command->add_option("--set", arguments->sets, "section.key=value, over the checkpoint's config");

@@ -42,13 +42,18 @@ void add_generate(CLI::App& program, Command& chosen) {
   auto* command = program.add_subcommand("generate", "Continue a prompt");
   auto arguments = std::make_shared<GenerateArguments>();
   auto& sampling = arguments->sampling;
-  command->add_option("CHECKPOINT", arguments->where, "a run's folder (its newest good checkpoint) or a checkpoint's")->required();
+  command->add_option("CHECKPOINT", arguments->where, "a run's folder (its newest good checkpoint) or a checkpoint's")
+      ->required();
   command->add_option("--prompt", arguments->prompt, "text to continue")->required();
-  command->add_option("--max-tokens", arguments->max_tokens, "tokens to add at most")->check(CLI::NonNegativeNumber)->capture_default_str();
+  command->add_option("--max-tokens", arguments->max_tokens, "tokens to add at most")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   command->add_option("--temperature", sampling.temperature, "divides the logits; 0 = always the likeliest token")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  command->add_option("--top-k", sampling.top_k, "sample among the k likeliest; 0 = all")->check(CLI::NonNegativeNumber)->capture_default_str();
+  command->add_option("--top-k", sampling.top_k, "sample among the k likeliest; 0 = all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   command->add_option("--top-p", sampling.top_p, "sample among the likeliest that together have this probability")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();

@@ -32,7 +32,8 @@ void print_tree(const Json& json, int indent) {
       std::printf("%s%s\n", margin.c_str(), key.c_str());
       print_tree(value, indent + 2);
     } else {
-      std::printf("%s%-20s %s\n", margin.c_str(), key.c_str(), value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str());
+      std::printf("%s%-20s %s\n", margin.c_str(), key.c_str(),
+                  value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str());
     }
   }
 }
@@ -81,9 +82,15 @@ Json inspect_corpus(const std::string& path, bool verify) {
 Json inspect_checkpoint(const std::string& path, bool verify) {
   const auto checkpoint = Checkpoint::open(path, verify ? Verify::full : Verify::sizes);
   const auto& meta = checkpoint.meta();
-  Json info{{"kind", "checkpoint"},      {"folder", path},          {"step", meta.step},
-            {"tokens_seen", meta.tokens_seen}, {"data", meta.data}, {"tensor", meta.tensor},
-            {"code_version", meta.code_version}, {"corpora", meta.corpus_hashes}, {"tensors", Json::object()}};
+  Json info{{"kind", "checkpoint"},
+            {"folder", path},
+            {"step", meta.step},
+            {"tokens_seen", meta.tokens_seen},
+            {"data", meta.data},
+            {"tensor", meta.tensor},
+            {"code_version", meta.code_version},
+            {"corpora", meta.corpus_hashes},
+            {"tensors", Json::object()}};
   for (const auto& name : checkpoint.names()) {
     Json tensor{{"dtype", checkpoint.manifest().tensors.at(name).dtype}, {"shape", checkpoint.full_shape(name)}};
     if (verify) {
@@ -127,9 +134,12 @@ void add_inspect(CLI::App& program, Command& chosen) {
   command->add_option("PATH", arguments->path, "a run's or checkpoint's folder, a corpus, or with --batch a config");
   command->add_flag("--catalog", arguments->catalog, "every objective, architecture and evaluation, and which pairs fit");
   command->add_flag("--batch", arguments->batch, "what the config's objective makes of a step's rows");
-  command->add_option("--step", arguments->step, "the step that --batch shows")->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--step", arguments->step, "the step that --batch shows")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   command->add_option("--set", arguments->sets, "section.key=value, over the config's");
-  command->add_flag("--verify", arguments->verify, "read everything: hashes of a corpus or checkpoint, values that are not finite");
+  command->add_flag("--verify", arguments->verify,
+                    "read everything: hashes of a corpus or checkpoint, values that are not finite");
   command->add_flag("--json", arguments->json, "print JSON");
   command->footer("Example: lacuna inspect configs/quickstart.toml --batch --step 3 --json");
   command->callback([arguments, &chosen] { chosen = [arguments] { return inspect(*arguments); }; });

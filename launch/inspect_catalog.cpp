@@ -13,7 +13,11 @@ const std::vector<std::pair<std::string, std::string>> kAttempts{{"", ""}, {"vis
 
 Json pair(const ObjectiveEntry& objective, const ArchitectureEntry& architecture) {
   const auto needs = objective.needs(Section());
-  Json entry{{"objective", objective.name}, {"architecture", architecture.name}, {"with", Json::object()}, {"fits", false}, {"reason", ""}};
+  Json entry{{"objective", objective.name},
+             {"architecture", architecture.name},
+             {"with", Json::object()},
+             {"fits", false},
+             {"reason", ""}};
   for (const auto& [key, value] : kAttempts) {
     const Section section = key.empty() ? Section() : Section().with(key, "\"" + value + "\"");
     std::optional<std::string> reason;
@@ -36,7 +40,8 @@ Json pair(const ObjectiveEntry& objective, const ArchitectureEntry& architecture
 }  // namespace
 
 Json inspect_catalog() {
-  Json catalog{{"objectives", Json::array()}, {"architectures", Json::array()}, {"evaluations", Json::array()}, {"pairs", Json::array()}};
+  Json catalog{
+      {"objectives", Json::array()}, {"architectures", Json::array()}, {"evaluations", Json::array()}, {"pairs", Json::array()}};
   const auto describe = [](const auto& e) {
     return Json{{"name", e.name}, {"modalities", {e.modality}}, {"summary", e.summary}, {"paper", e.paper}};
   };

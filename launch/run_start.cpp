@@ -3,7 +3,6 @@
 #include <ATen/ops/zeros.h>
 
 #include <cstdio>
-#include <fstream>
 
 #include "trainer/checkpoint/checkpoints.h"
 #include "trainer/report/run_folder.h"
@@ -39,15 +38,13 @@ void open_folder(RunStart& run, const std::string& resolved, bool resume, int64_
   const int64_t done = run.checkpoint ? run.checkpoint->meta().step : 0;
   run.nothing_left = done >= steps;
   if (run.nothing_left) {
-    std::printf("%s has done its %lld steps already; raise run.steps to go on\n", run.folder.c_str(), static_cast<long long>(steps));
+    std::printf("%s has done its %lld steps already; raise run.steps to go on\n", run.folder.c_str(),
+                static_cast<long long>(steps));
     return;
   }
   if (std::filesystem::exists(run.folder / "metrics.jsonl")) cut_metrics(run.folder / "metrics.jsonl", done);
-  std::ofstream config(run.folder / "config.toml");
-  config << resolved;
-  config.close();
-  if (!config) throw disk_error((run.folder / "config.toml").string() + " could not be written; is the disk full?");
-  write_status(run.folder, {.state = "running", .step = done});
+  replace_file(run.folder / "config.toml", resolved);
+  write_status(run.folder, {.state = "running", .exit_code = 0, .step = done, .message = {}});
 }
 
 }  // namespace

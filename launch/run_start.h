@@ -13,10 +13,10 @@ namespace lacuna {
 
 struct RunStart {
   std::filesystem::path folder;
-  std::optional<RunLock> lock;            // rank 0 alone
-  std::optional<Checkpoint> checkpoint;   // to go on from
+  std::optional<RunLock> lock;           // rank 0 alone
+  std::optional<Checkpoint> checkpoint;  // to go on from
   int64_t first_step = 1, tokens_seen = 0;
-  bool nothing_left = false;              // the run has all its steps
+  bool nothing_left = false;  // the run has all its steps
 };
 
 // Collective. Rank 0 makes and locks the folder, writes config.toml and status.json, and, on resume, finds the newest good

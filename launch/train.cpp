@@ -1,4 +1,6 @@
-#include <fstream>
+#include <atomic>
+#include <cstdio>
+#include <map>
 
 #include "data/hdf5_corpus.h"
 #include "data/tokenizer/tokenizer.h"
@@ -27,12 +29,33 @@ int dry_run(const Experiment& experiment, const Layout& layout) {
   const auto vocabulary = vocabulary_of(experiment);
   const auto objective = make_objective(experiment, vocabulary);
   const auto network = make_network(experiment, vocabulary, *objective, *mesh);
-  std::printf("%s\n%s", format_table(describe_run(experiment, layout, *network, vocabulary)).c_str(), resolved_config(experiment).c_str());
+  std::printf("%s\n%s", format_table(describe_run(experiment, layout, *network, vocabulary)).c_str(),
+              resolved_config(experiment).c_str());
   return 0;
+}
+
+// By corpus file: its content hash.
+std::map<std::string, std::string> corpus_hashes(const Experiment& experiment) {
+  std::map<std::string, std::string> hashes;
+  for (const auto& part : experiment.data.train) hashes[part.path] = Hdf5Corpus::open_spec(part.path).content_hash;
+  return hashes;
+}
+
+// A resumed run draws the rows that the uninterrupted one would have drawn, so the corpora must be the same ones.
+void check_corpora(const std::map<std::string, std::string>& now, const Checkpoint& checkpoint) {
+  const auto& then = checkpoint.meta().corpus_hashes;
+  for (const auto& [path, hash] : now) {
+    const auto found = then.find(path);
+    if (found != then.end() && found->second != hash) {
+      throw data_error(path + " is not the corpus that " + checkpoint.folder().string() +
+                       " was trained on; bring the old file back, or give the new one a name of its own");
+    }
+  }
 }
 
 int train(const TrainArguments& arguments) {
   const MpiSession mpi;
+  const auto& stop_requested = listen_for_stop();
   const auto experiment = read_experiment(arguments.config, arguments.sets);
   const auto layout = lay_out(experiment, mpi.size());
   check_fit(experiment, layout.tensor);
@@ -49,15 +72,19 @@ int train(const TrainArguments& arguments) {
   const auto source = make_source(experiment, *objective, layout, mesh->data().rank());
   const auto validation = open_corpora(experiment.data.validation.paths, *objective);
 
+  mesh->world().barrier();  // the run's folder is touched only once every rank has what it needs
   auto run = start_run(experiment, resolved, arguments.resume, layout.steps, mesh->world());
   if (run.nothing_left) return 0;
+  const FailureNote starting(run.folder, [&run] { return run.first_step - 1; });
   RankLog log(run.folder, mpi.rank());
   Screen screen(mpi.rank() == 0, layout.steps);
   screen.note(format_table(describe_run(experiment, layout, *network, vocabulary)));
 
   FlatStorage storage(network->parameters, layout.data);
   const auto optimizer = find_optimizer(experiment.optimizer).make(experiment.optimizer, storage);
+  const auto hashes = corpus_hashes(experiment);
   if (run.checkpoint) {
+    check_corpora(hashes, *run.checkpoint);
     restore(*run.checkpoint, storage, optimizer.get(), *mesh);
     screen.note("resumed from " + run.checkpoint->folder().string());
   } else {
@@ -73,16 +100,19 @@ int train(const TrainArguments& arguments) {
   GradientBuckets buckets(bucket_parameters(storage), storage.gradients(), mesh->data(), experiment.parallel.bucket_megabytes);
   std::unique_ptr<MetricsFile> metrics;
   if (mpi.rank() == 0) metrics = std::make_unique<MetricsFile>(run.folder / "metrics.jsonl");
+  std::atomic<const Trainer*> running = nullptr;
   Watchdog watchdog(experiment.run.watchdog, mpi.rank(), recorder, [&](const std::string& text) {
+    std::fprintf(stderr, "lacuna: %s\n", text.c_str());
     log.write(text);
+    const Trainer* started = running;
     write_status(run.folder, {.state = "failed",
                               .exit_code = static_cast<int>(ExitCode::communication),
-                              .step = run.first_step,
+                              .step = started != nullptr ? started->step_done() : run.first_step - 1,
                               .message = text,
                               .rank = mpi.rank()});
   });
-  CheckpointMeta meta{.data = layout.data, .tensor = layout.tensor, .config = resolved, .code_version = LACUNA_VERSION};
-  for (const auto& part : experiment.data.train) meta.corpus_hashes[part.path] = Hdf5Corpus::open_spec(part.path).content_hash;
+  const CheckpointMeta meta{
+      .data = layout.data, .tensor = layout.tensor, .corpus_hashes = hashes, .config = resolved, .code_version = LACUNA_VERSION};
 
   Trainer trainer({.mesh = *mesh,
                    .objective = *objective,
@@ -107,7 +137,7 @@ int train(const TrainArguments& arguments) {
                    .metrics = metrics.get(),
                    .screen = screen,
                    .fault = fault,
-                   .stop_requested = listen_for_stop()},
+                   .stop_requested = stop_requested},
                   {.first_step = run.first_step,
                    .last_step = layout.steps,
                    .tokens_per_step = layout.tokens_per_step,
@@ -116,14 +146,15 @@ int train(const TrainArguments& arguments) {
                    .evaluate_every = experiment.evaluate.every,
                    .checkpoint_every = experiment.checkpoint.every,
                    .flops_per_token = network->architecture->flops_per_token(experiment.batch.sequence_length)});
-  note_failures_in(run.folder, [&trainer] { return trainer.step_done(); });
+  const FailureNote training(run.folder, [&trainer] { return trainer.step_done(); });
+  running = &trainer;
   const auto end = trainer.run();
-  note_failures_in({}, {});
 
   const bool stopped = end == Trainer::End::stopped;
   const auto code = static_cast<int>(stopped ? ExitCode::stopped : ExitCode::ok);
   if (mpi.rank() == 0) {
-    write_status(run.folder, {.state = stopped ? "stopped" : "finished", .exit_code = code, .step = trainer.step_done()});
+    write_status(run.folder,
+                 {.state = stopped ? "stopped" : "finished", .exit_code = code, .step = trainer.step_done(), .message = {}});
   }
   screen.note(stopped ? "stopped on request after saving step " + std::to_string(trainer.step_done()) + "; continue with --resume"
                       : "finished: " + run.folder.string());
@@ -139,8 +170,9 @@ void add_train(CLI::App& program, Command& chosen) {
   command->add_option("--set", arguments->sets, "section.key=value, over the file's; the value is TOML, a bare word a string");
   command->add_flag("--resume", arguments->resume, "go on from the newest good checkpoint of the run");
   command->add_flag("--dry-run", arguments->dry_run, "print the resolved config, layout, parameters and memory, and leave");
-  command->footer("Example: mpirun -n 2 lacuna train configs/quickstart.toml --set run.steps=500\n"
-                  "SIGUSR1, SIGTERM or Ctrl-C save and leave with code 75.");
+  command->footer(
+      "Example: mpirun -n 2 lacuna train configs/quickstart.toml --set run.steps=500\n"
+      "SIGUSR1, SIGTERM or Ctrl-C save and leave with code 75.");
   command->callback([arguments, &chosen] { chosen = [arguments] { return train(*arguments); }; });
 }
 

@@ -14,11 +14,11 @@ namespace lacuna {
 namespace {
 
 constexpr std::array<std::pair<std::string_view, FaultKind>, 6> kKinds{{{"throw", FaultKind::raise},
-                                                                       {"exit", FaultKind::leave},
-                                                                       {"kill", FaultKind::kill},
-                                                                       {"stop", FaultKind::stop},
-                                                                       {"nan", FaultKind::not_a_number},
-                                                                       {"slow", FaultKind::slow}}};
+                                                                        {"exit", FaultKind::leave},
+                                                                        {"kill", FaultKind::kill},
+                                                                        {"stop", FaultKind::stop},
+                                                                        {"nan", FaultKind::not_a_number},
+                                                                        {"slow", FaultKind::slow}}};
 
 }  // namespace
 
@@ -40,13 +40,22 @@ Fault::Fault(const std::string& text) {
 void Fault::strike(int rank, int64_t step) const {
   if (rank != rank_ || step != step_) return;
   switch (kind_) {
-    case FaultKind::raise: throw std::runtime_error("run.fault asked for this failure");
-    case FaultKind::leave: ::_exit(3);
-    case FaultKind::kill: ::raise(SIGKILL); break;
-    case FaultKind::stop: ::raise(SIGSTOP); break;
-    case FaultKind::slow: ::sleep(2); break;
+    case FaultKind::raise:
+      throw std::runtime_error("run.fault asked for this failure");
+    case FaultKind::leave:
+      ::_exit(3);
+    case FaultKind::kill:
+      ::raise(SIGKILL);
+      break;
+    case FaultKind::stop:
+      ::raise(SIGSTOP);
+      break;
+    case FaultKind::slow:
+      ::sleep(2);
+      break;
     case FaultKind::not_a_number:
-    case FaultKind::none: break;
+    case FaultKind::none:
+      break;
   }
 }
 

@@ -13,7 +13,8 @@ std::optional<std::string> misfit(const Needs& needs, const Offers& offers) {
   if (std::find(needs.visibility.begin(), needs.visibility.end(), offers.visibility) == needs.visibility.end()) {
     std::string wanted;
     for (const auto v : needs.visibility) wanted += (wanted.empty() ? "\"" : " or \"") + std::string(name_of(v)) + "\"";
-    return "the objective needs visibility = " + wanted + ", the architecture has \"" + std::string(name_of(offers.visibility)) + "\"";
+    return "the objective needs visibility = " + wanted + ", the architecture has \"" + std::string(name_of(offers.visibility)) +
+           "\"";
   }
   return std::nullopt;
 }

@@ -37,10 +37,10 @@ struct SpecialTokens {
 
 // All that an objective is told besides its own options.
 struct RowContext {
-  int64_t length = 0;             // T, positions of a row
-  int64_t tokenizer_size = 0;     // ids of the tokenizer, its end token included; special tokens follow
+  int64_t length = 0;          // T, positions of a row
+  int64_t tokenizer_size = 0;  // ids of the tokenizer, its end token included; special tokens follow
   int32_t end_token = -1;
-  bool document_mask = false;     // fill Batch::segments and Batch::positions
+  bool document_mask = false;  // fill Batch::segments and Batch::positions
 };
 
 // A sum over weights and, beside it, named sums that are reported divided by the same count.

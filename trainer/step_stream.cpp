@@ -19,8 +19,8 @@ std::vector<Source> sources_of(const std::vector<std::shared_ptr<const Corpus>>&
 
 }  // namespace
 
-StepSource::StepSource(std::vector<std::shared_ptr<const Corpus>> corpora, std::vector<double> weights, const Objective& objective,
-                       std::string_view objective_name, uint64_t seed, RowLayout layout)
+StepSource::StepSource(std::vector<std::shared_ptr<const Corpus>> corpora, std::vector<double> weights,
+                       const Objective& objective, std::string_view objective_name, uint64_t seed, RowLayout layout)
     : corpora_(std::move(corpora)),
       sampler_(sources_of(corpora_, weights), seed),
       objective_(objective),

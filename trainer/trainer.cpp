@@ -27,6 +27,7 @@ Trainer::End Trainer::run() {
   p_.architecture.train();
   for (int64_t number = plan_.first_step; number <= plan_.last_step; ++number) {
     p_.watchdog.beat(number);
+    step_began_ = std::chrono::steady_clock::now();
     p_.fault.strike(p_.mesh.world().rank(), number);
 
     report(step(inputs.next()));
@@ -46,7 +47,6 @@ Trainer::End Trainer::run() {
 }
 
 StepReport Trainer::step(const StepInput& input) {
-  const auto began = std::chrono::steady_clock::now();
   const double targets = count_targets(input);
 
   p_.storage.zero_gradients();
@@ -73,8 +73,12 @@ StepReport Trainer::step(const StepInput& input) {
 
   step_done_ = input.step;
   plan_.tokens_seen += plan_.tokens_per_step;
-  StepReport report{.step = input.step, .loss = agreed_.loss, .learning_rate = rate, .grad_norm = norm};
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  StepReport report;
+  report.step = input.step;
+  report.loss = agreed_.loss;
+  report.learning_rate = rate;
+  report.grad_norm = norm;
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - step_began_).count();
   report.tokens = plan_.tokens_per_step;
   report.tokens_seen = plan_.tokens_seen;
   report.tokens_per_second = static_cast<double>(report.tokens) / report.seconds;
@@ -91,7 +95,8 @@ double Trainer::count_targets(const StepInput& input) {
   return targets;
 }
 
-Trainer::Agreement Trainer::agree(double loss_sum, const std::vector<std::pair<std::string, at::Tensor>>& metrics, double targets) {
+Trainer::Agreement Trainer::agree(double loss_sum, const std::vector<std::pair<std::string, at::Tensor>>& metrics,
+                                  double targets) {
   auto message = at::zeros({3 + static_cast<int64_t>(metrics.size())}, at::kDouble);
   auto* values = message.data_ptr<double>();
   // The ranks of a tensor axis hold the same loss: only its first one speaks.
@@ -115,12 +120,12 @@ void Trainer::refuse_not_finite(int64_t step, double loss, double norm, double o
   for (int64_t r = 0; r < all.numel(); ++r) {
     if (!std::isfinite(all[r].item<double>())) ranks += (ranks.empty() ? "" : ", ") + std::to_string(r);
   }
-  throw Error(ExitCode::numerical, "step " + std::to_string(step) + ": loss " + std::to_string(loss) + ", gradient norm " +
-                                       std::to_string(norm) +
-                                       (ranks.empty() ? "; the gradient is not finite" : "; the loss is not finite on rank " + ranks) +
-                                       ". The parameters were not updated. Lower optimizer.learning_rate, lengthen "
-                                       "schedule.warmup_steps or look at the step's rows with lacuna inspect CONFIG --batch --step " +
-                                       std::to_string(step));
+  throw Error(ExitCode::numerical,
+              "step " + std::to_string(step) + ": loss " + std::to_string(loss) + ", gradient norm " + std::to_string(norm) +
+                  (ranks.empty() ? "; the gradient is not finite" : "; the loss is not finite on rank " + ranks) +
+                  ". The parameters were not updated. Lower optimizer.learning_rate, lengthen "
+                  "schedule.warmup_steps or look at the step's rows with lacuna inspect CONFIG --batch --step " +
+                  std::to_string(step));
 }
 
 void Trainer::report(const StepReport& r) {
@@ -160,7 +165,7 @@ void Trainer::save(int64_t step) {
   auto meta = p_.meta;
   meta.step = step;
   meta.tokens_seen = plan_.tokens_seen;
-  p_.checkpoints.begin(step, slices, meta);
+  p_.checkpoints.begin(slices, meta);
   saved_step_ = step;
 }
 

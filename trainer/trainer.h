@@ -1,6 +1,7 @@
 // Training, from the first step to the last.
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -41,11 +42,11 @@ struct TrainerParts {
   std::vector<std::pair<std::string, std::unique_ptr<Evaluation>>>& evaluations;
   EvaluationContext evaluation;
   CheckpointWriter& checkpoints;
-  CheckpointMeta meta;                 // what every checkpoint of this run says of itself
-  std::vector<TensorSlice> extra;      // written beside the training state, such as the tokenizer
+  CheckpointMeta meta;             // what every checkpoint of this run says of itself
+  std::vector<TensorSlice> extra;  // written beside the training state, such as the tokenizer
   GradientBuckets& buckets;
   Watchdog& watchdog;
-  MetricsFile* metrics;                // rank 0 alone
+  MetricsFile* metrics;  // rank 0 alone
   Screen& screen;
   Fault fault;
   const std::atomic<bool>& stop_requested;
@@ -58,7 +59,7 @@ class Trainer {
   enum class End { finished, stopped };
   // Trains from plan.first_step on. Stopped: on request or by stop_after, a checkpoint of the last step on disk.
   End run();
-  int64_t step_done() const { return step_done_; }
+  int64_t step_done() const { return step_done_; }  // from any thread
 
  private:
   StepReport step(const StepInput& input);
@@ -79,8 +80,9 @@ class Trainer {
   TrainerParts p_;
   TrainerPlan plan_;
   Agreement agreed_;
-  int64_t step_done_;
+  std::atomic<int64_t> step_done_;  // the watchdog reads it
   int64_t saved_step_ = 0;
+  std::chrono::steady_clock::time_point step_began_;  // before the step's data are waited for
 };
 
 }  // namespace lacuna

@@ -37,7 +37,8 @@ std::vector<TensorSlice> training_slices(const FlatStorage& storage, const Optim
 std::vector<BucketParameter> bucket_parameters(const FlatStorage& storage) {
   std::vector<BucketParameter> parameters;
   for (size_t i = 0; i < storage.ranges().size(); ++i) {
-    parameters.push_back({.variable = storage.value(i), .offset = storage.ranges()[i].offset, .count = storage.ranges()[i].count});
+    parameters.push_back(
+        {.variable = storage.value(i), .offset = storage.ranges()[i].offset, .count = storage.ranges()[i].count});
   }
   return parameters;
 }
@@ -47,7 +48,8 @@ void restore(const Checkpoint& checkpoint, FlatStorage& storage, Optimizer* opti
   for (const auto& [prefix, flat] : buffers(storage, optimizer)) {
     for (const auto& range : storage.ranges()) {
       const auto name = prefix + range.name;
-      const auto value = checkpoint.read(name, range.partition_dim, mesh.tensor().rank(), range.partitioned ? mesh.tensor().size() : 1);
+      const auto value =
+          checkpoint.read(name, range.partition_dim, mesh.tensor().rank(), range.partitioned ? mesh.tensor().size() : 1);
       if (value.sizes() != at::IntArrayRef(range.shape)) {
         throw checkpoint_error(name + " has another shape in the checkpoint; the architecture has changed since");
       }

@@ -155,6 +155,15 @@ def commit():
     return done.stdout.strip() or "unknown"
 
 
+def write_table(path, text):
+    """Between the two marks of a file that has them, such as README.md; else as a file of its own."""
+    begin, end = "<!-- table -->\n", "<!-- end of table -->"
+    old = path.read_text() if path.exists() else ""
+    if begin in old and end in old:
+        text = old[: old.index(begin) + len(begin)] + text + old[old.index(end) :]
+    path.write_text(text)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="train,scaling,loader,feeding", help="parts, by commas")
@@ -165,7 +174,7 @@ def main():
     parser.add_argument("--build", default=SOURCE / "build" / "release")
     parser.add_argument("--work", default=cache_folder() / "bench", help="folder for corpora and runs")
     parser.add_argument("--peer-python", help="an interpreter with torch 2.11 and numpy; peer_setup makes one otherwise")
-    parser.add_argument("--out", help="write the table here too")
+    parser.add_argument("--out", help="write the table here too; into README.md between its marks")
     arguments = parser.parse_args()
     parts = arguments.only.split(",")
     if unknown := set(parts) - {"train", "scaling", "loader", "feeding"}:
@@ -194,7 +203,7 @@ def main():
     text = table.text(heading)
     print(text)
     if arguments.out:
-        pathlib.Path(arguments.out).write_text(text)
+        write_table(pathlib.Path(arguments.out), text)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@
 
 #include <stdexcept>
 
+#include "data/random.h"
+
 namespace lacuna::testing {
 
 at::Tensor Network::operator[](const std::string& name) const {

@@ -142,7 +142,7 @@ INSTANTIATE_TEST_SUITE_P(Masks, Influence,
                                            Mask{"prefix_documents", Visibility::prefix, "1100110010", "1112222333"},
                                            Mask{"causal_padding", Visibility::causal, "", "1112222000"},
                                            Mask{"full_padding", Visibility::full, "", "1112222000"}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& test) { return test.param.name; });
 
 TEST(Decoder, PrefixVisibilityWithoutAPrefixSaysWhoMustMarkIt) {
   auto options = gpt2_shape();

@@ -10,14 +10,15 @@
 
 #include "data/corpus_writer.h"
 #include "data/probe.h"
-#include "data/sha256.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/foreign_corpus.h"
 #include "tests/support/temporary_folder.h"
 
 namespace lacuna {
 namespace {
 
 using testing::expect_error;
+using testing::ForeignCorpus;
 using testing::TemporaryFolder;
 
 constexpr int64_t kNumTokens = 1000;
@@ -70,89 +71,29 @@ TEST(Hdf5Corpus, SaysWhatItHolds) {
   EXPECT_EQ(spec.content_hash.size(), 64u);
 }
 
-// A corpus as another program might store it, with one thing that is changed on the way.
-struct Foreign {
-  hid_t tokens_type = H5T_STD_U16LE;
-  int64_t chunk = 0;
-  std::function<void(hid_t creation)> change_storage = [](hid_t) {};
-  std::vector<uint16_t> tokens = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3};
-  std::vector<uint64_t> documents = {0, 4};
-  int64_t claimed = 10;
-  int64_t version = 1, vocabulary = 10;
-  std::string kind = "tokens", hash = "";
-  std::function<void(hid_t file)> change_file = [](hid_t) {};
-
-  std::filesystem::path make(const TemporaryFolder& folder) const {
-    const auto path = folder / "foreign.h5";
-    const hid_t file = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-    const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
-    const auto claimed_size = static_cast<hsize_t>(claimed), chunk_size = static_cast<hsize_t>(chunk);
-    if (chunk > 0) H5Pset_chunk(creation, 1, &chunk_size);
-    change_storage(creation);
-    const hid_t space = H5Screate_simple(1, &claimed_size, nullptr);
-    const hid_t dataset = H5Dcreate2(file, "tokens", tokens_type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
-    if (claimed == static_cast<int64_t>(tokens.size())) {
-      H5Dwrite(dataset, H5T_NATIVE_UINT16, H5S_ALL, H5S_ALL, H5P_DEFAULT, tokens.data());
-    }
-    const auto num_documents = static_cast<hsize_t>(documents.size());
-    const hid_t starts_space = H5Screate_simple(1, &num_documents, nullptr);
-    const hid_t starts = H5Dcreate2(file, "documents", H5T_STD_U64LE, starts_space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    H5Dwrite(starts, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, documents.data());
-    const hid_t scalar = H5Screate(H5S_SCALAR);
-    const auto integer = [&](const char* name, int64_t value) {
-      const hid_t attribute = H5Acreate2(file, name, H5T_STD_I32BE, scalar, H5P_DEFAULT, H5P_DEFAULT);
-      H5Awrite(attribute, H5T_NATIVE_INT64, &value);
-      H5Aclose(attribute);
-    };
-    const hid_t string = H5Tcopy(H5T_C_S1);
-    H5Tset_size(string, H5T_VARIABLE);  // as h5py writes them
-    const auto text = [&](const char* name, const std::string& value) {
-      const char* stored = value.c_str();
-      const hid_t attribute = H5Acreate2(file, name, string, scalar, H5P_DEFAULT, H5P_DEFAULT);
-      H5Awrite(attribute, string, &stored);
-      H5Aclose(attribute);
-    };
-    integer("format_version", version);
-    integer("vocabulary_size", vocabulary);
-    integer("bytes", 10);
-    text("kind", kind);
-    text("tokenizer", "none");
-    Sha256 sha;
-    sha.update(tokens.data(), tokens.size() * sizeof(uint16_t));
-    sha.update(documents.data(), documents.size() * sizeof(uint64_t));
-    text("content_hash", hash.empty() ? sha.hex() : hash);
-    for (const hid_t id : {dataset, starts}) H5Dclose(id);
-    for (const hid_t id : {space, starts_space, scalar}) H5Sclose(id);
-    change_file(file);
-    H5Tclose(string);
-    H5Pclose(creation);
-    H5Fclose(file);
-    return path;
-  }
-
-  void refused(const std::string& words) const {
-    const TemporaryFolder folder;
-    const auto path = make(folder);
-    expect_error(ExitCode::data, words, [&] { Hdf5Corpus(path, 4, 1); });
-    expect_error(ExitCode::data, words, [&] { Hdf5Corpus::probe(path); });
-    expect_error(ExitCode::data, path.string(), [&] { Hdf5Corpus(path, 4, 1); });
-  }
-};
+void refused(const ForeignCorpus& foreign, const std::string& words) {
+  const TemporaryFolder folder;
+  const auto path = foreign.make(folder.path());
+  expect_error(ExitCode::data, words, [&] { Hdf5Corpus(path, 4, 1); });
+  expect_error(ExitCode::data, words, [&] { Hdf5Corpus::probe(path); });
+  expect_error(ExitCode::data, path.string(), [&] { Hdf5Corpus(path, 4, 1); });
+}
 
 TEST(Hdf5Corpus, ReadsChunkedAndCompressedFilesOfOthers) {
   const TemporaryFolder folder;
-  const Hdf5Corpus plain(Foreign{}.make(folder), 4, 3);
+  const Hdf5Corpus plain(ForeignCorpus{}.make(folder.path()), 4, 3);
   EXPECT_TRUE(plain.mapped());
   const auto deflate = [](hid_t creation) {
     H5Pset_shuffle(creation);
     H5Pset_deflate(creation, 6);
     H5Pset_fletcher32(creation);
   };
-  for (const Foreign& foreign : {Foreign{.chunk = 3}, Foreign{.chunk = 4, .change_storage = deflate},
-                                 Foreign{.change_storage = [](hid_t creation) { H5Pset_layout(creation, H5D_COMPACT); }}}) {
+  for (const ForeignCorpus& foreign :
+       {ForeignCorpus{.chunk = 3}, ForeignCorpus{.chunk = 4, .change_storage = deflate},
+        ForeignCorpus{.change_storage = [](hid_t creation) { H5Pset_layout(creation, H5D_COMPACT); }}}) {
     const TemporaryFolder own;
-    Hdf5Corpus::probe(foreign.make(own));
-    const Hdf5Corpus corpus(foreign.make(own), 4, 3);
+    Hdf5Corpus::probe(foreign.make(own.path()));
+    const Hdf5Corpus corpus(foreign.make(own.path()), 4, 3);
     EXPECT_FALSE(corpus.mapped());
     EXPECT_EQ(corpus.size(), plain.size());
     corpus.verify();
@@ -171,60 +112,63 @@ TEST(Hdf5Corpus, ReadsChunkedAndCompressedFilesOfOthers) {
 }
 
 TEST(Hdf5Corpus, RefusesDataOfOtherFiles) {
-  Foreign{.change_storage = [](hid_t creation) { H5Pset_external(creation, "/etc/passwd", 0, 20); }}.refused("in another file");
-  Foreign{.change_storage = [](hid_t creation) {
-    const hsize_t size = 10;
-    const hid_t space = H5Screate_simple(1, &size, nullptr);
-    H5Pset_virtual(creation, space, "/etc/other.h5", "tokens", space);
-    H5Sclose(space);
-  }}.refused("is virtual");
+  refused(ForeignCorpus{.change_storage = [](hid_t creation) { H5Pset_external(creation, "/etc/passwd", 0, 20); }},
+          "in another file");
+  refused(ForeignCorpus{.change_storage =
+                            [](hid_t creation) {
+                              const hsize_t size = 10;
+                              const hid_t space = H5Screate_simple(1, &size, nullptr);
+                              H5Pset_virtual(creation, space, "/etc/other.h5", "tokens", space);
+                              H5Sclose(space);
+                            }},
+          "is virtual");
   const auto replaced = [](const std::function<void(hid_t)>& link) {
-    return Foreign{.change_file = [link](hid_t file) {
+    return ForeignCorpus{.change_file = [link](hid_t file) {
       H5Ldelete(file, "documents", H5P_DEFAULT);
       link(file);
     }};
   };
-  replaced([](hid_t file) {
-    H5Lcreate_external("other.h5", "/documents", file, "documents", H5P_DEFAULT, H5P_DEFAULT);
-  }).refused("documents is a link to another place");
-  replaced([](hid_t file) {
-    H5Lcreate_soft("/tokens", file, "documents", H5P_DEFAULT, H5P_DEFAULT);
-  }).refused("documents is a link to another place");
+  refused(replaced([](hid_t file) { H5Lcreate_external("other.h5", "/documents", file, "documents", H5P_DEFAULT, H5P_DEFAULT); }),
+          "documents is a link to another place");
+  refused(replaced([](hid_t file) { H5Lcreate_soft("/tokens", file, "documents", H5P_DEFAULT, H5P_DEFAULT); }),
+          "documents is a link to another place");
 }
 
 TEST(Hdf5Corpus, RefusesStorageThatBlowsUp) {
-  Foreign{.chunk = 1 << 20, .claimed = int64_t{1} << 50}.refused("claims 1125899906842624 elements but the file stores 0 bytes");
-  Foreign{.claimed = int64_t{1} << 50}.refused("claims 1125899906842624 elements but the file stores 0 bytes");
-  Foreign{.chunk = 5,
-          .change_storage =
-              [](hid_t creation) {
-                H5Pset_deflate(creation, 9);
-                H5Pset_deflate(creation, 9);
-              }}
-      .refused("compressed more than once");
-  Foreign{.chunk = 5, .change_storage = [](hid_t creation) { H5Pset_scaleoffset(creation, H5Z_SO_INT, 0); }}.refused(
-      "a filter other than");
-  Foreign{.chunk = 40 << 20, .claimed = 41 << 20}.refused("chunks over 64 MiB");
+  refused(ForeignCorpus{.chunk = 1 << 20, .claimed = int64_t{1} << 50},
+          "claims 1125899906842624 elements but the file stores 0 bytes");
+  refused(ForeignCorpus{.claimed = int64_t{1} << 50}, "claims 1125899906842624 elements but the file stores 0 bytes");
+  refused(ForeignCorpus{.chunk = 5,
+                        .change_storage =
+                            [](hid_t creation) {
+                              H5Pset_deflate(creation, 9);
+                              H5Pset_deflate(creation, 9);
+                            }},
+          "compressed more than once");
+  refused(ForeignCorpus{.chunk = 5, .change_storage = [](hid_t creation) { H5Pset_scaleoffset(creation, H5Z_SO_INT, 0); }},
+          "a filter other than");
+  refused(ForeignCorpus{.chunk = 40 << 20, .claimed = 41 << 20}, "chunks over 64 MiB");
   // Ten million zeros shrink more than a thousandfold.
-  Foreign bomb{.chunk = 10'000'000, .change_storage = [](hid_t creation) { H5Pset_deflate(creation, 9); }, .claimed = 10'000'000};
+  ForeignCorpus bomb{
+      .chunk = 10'000'000, .change_storage = [](hid_t creation) { H5Pset_deflate(creation, 9); }, .claimed = 10'000'000};
   bomb.tokens.assign(10'000'000, 0);
-  bomb.refused("claims 10000000 elements but the file stores");
+  refused(bomb, "claims 10000000 elements but the file stores");
 }
 
 TEST(Hdf5Corpus, RefusesWhatIsNotATokenCorpus) {
-  Foreign{.version = 2}.refused("its format version is 2 and this program reads version 1");
-  Foreign{.kind = "frames"}.refused("it holds frames, and tokens are needed");
-  Foreign{.vocabulary = 0}.refused("its vocabulary_size is 0");
-  Foreign{.hash = "abc"}.refused("not 64 hexadecimal digits");
-  Foreign{.documents = {1, 4}}.refused("document 0 starts at token 1");
-  Foreign{.documents = {0, 4, 4}}.refused("document 2 starts at token 4");
-  Foreign{.documents = {0, 10}}.refused("document 1 starts at token 10");
-  Foreign{.documents = {0, ~0ull}}.refused("document 1 starts at token 18446744073709551615");
-  Foreign{.tokens_type = H5T_STD_I64LE}.refused("Store them as little-endian uint16 or uint32");
-  Foreign{.tokens_type = H5T_STD_U16BE}.refused("Store them as little-endian uint16 or uint32");
-  Foreign{.change_file = [](hid_t file) { H5Ldelete(file, "tokens", H5P_DEFAULT); }}.refused("dataset tokens is missing");
-  Foreign{.change_file = [](hid_t file) { H5Adelete(file, "bytes"); }}.refused("attribute bytes is missing");
-  Foreign{.tokens = {}, .documents = {0}, .claimed = 0}.refused("it holds no tokens");
+  refused(ForeignCorpus{.version = 2}, "its format version is 2 and this program reads version 1");
+  refused(ForeignCorpus{.kind = "frames"}, "it holds frames, and tokens are needed");
+  refused(ForeignCorpus{.vocabulary = 0}, "its vocabulary_size is 0");
+  refused(ForeignCorpus{.hash = "abc"}, "not 64 hexadecimal digits");
+  refused(ForeignCorpus{.documents = {1, 4}}, "document 0 starts at token 1");
+  refused(ForeignCorpus{.documents = {0, 4, 4}}, "document 2 starts at token 4");
+  refused(ForeignCorpus{.documents = {0, 10}}, "document 1 starts at token 10");
+  refused(ForeignCorpus{.documents = {0, ~0ull}}, "document 1 starts at token 18446744073709551615");
+  refused(ForeignCorpus{.tokens_type = H5T_STD_I64LE}, "Store them as little-endian uint16 or uint32");
+  refused(ForeignCorpus{.tokens_type = H5T_STD_U16BE}, "Store them as little-endian uint16 or uint32");
+  refused(ForeignCorpus{.change_file = [](hid_t file) { H5Ldelete(file, "tokens", H5P_DEFAULT); }}, "dataset tokens is missing");
+  refused(ForeignCorpus{.change_file = [](hid_t file) { H5Adelete(file, "bytes"); }}, "attribute bytes is missing");
+  refused(ForeignCorpus{.tokens = {}, .documents = {0}, .claimed = 0}, "it holds no tokens");
 }
 
 TEST(Hdf5Corpus, RefusesFilesThatAreNotThereOrNotHdf5) {
@@ -240,7 +184,7 @@ TEST(Hdf5Corpus, RefusesFilesThatAreNotThereOrNotHdf5) {
 
 TEST(Hdf5Corpus, ATokenOutsideTheVocabularyIsNamedWithItsPlace) {
   const TemporaryFolder folder;
-  const auto path = Foreign{.vocabulary = 9}.make(folder);
+  const auto path = ForeignCorpus{.vocabulary = 9}.make(folder.path());
   const Hdf5Corpus corpus(path, 4, 1);
   EXPECT_EQ(corpus.at(1).tokens, (std::vector<int32_t>{1, 4, 1, 5}));
   expect_error(ExitCode::data, path.string() + ": token 9 at offset 5 is outside the vocabulary of 9", [&] { corpus.at(2); });
@@ -248,7 +192,7 @@ TEST(Hdf5Corpus, ATokenOutsideTheVocabularyIsNamedWithItsPlace) {
 
 TEST(Hdf5Corpus, VerifyFindsAChangedToken) {
   const TemporaryFolder folder;
-  const auto path = Foreign{.hash = std::string(64, '0')}.make(folder);
+  const auto path = ForeignCorpus{.hash = std::string(64, '0')}.make(folder.path());
   expect_error(ExitCode::data, "do not have the hash", [&] { Hdf5Corpus(path, 4, 1).verify(); });
 }
 

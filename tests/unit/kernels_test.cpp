@@ -15,6 +15,7 @@
 #include <cmath>
 #include <limits>
 
+#include "data/random.h"
 #include "tests/support/network.h"
 #include "trainer/kernels/adamw.h"
 #include "trainer/kernels/dropout.h"
@@ -83,8 +84,8 @@ INSTANTIATE_TEST_SUITE_P(Sizes, LinearCrossEntropy,
                                            HeadCase{3, 128, 128, 16}, HeadCase{9, 1023, 1024, 8}, HeadCase{2047, 1023, 1024, 4},
                                            HeadCase{2048, 1023, 1024, 4}, HeadCase{2049, 1023, 1024, 4},
                                            HeadCase{4097, 1024, 1024, 4}),
-                         [](const auto& info) {
-                           const auto& c = info.param;
+                         [](const auto& test) {
+                           const auto& c = test.param;
                            return std::to_string(c.rows) + "x" + std::to_string(c.vocabulary) + "of" + std::to_string(c.table);
                          });
 
@@ -154,12 +155,14 @@ TEST(Linear, AddsToTheGradientInPlaceWhatAtenWouldGive) {
     const auto x = leaf(x_values), w = leaf(weight, true), b = leaf(bias, true);
     const void* buffer = w.grad().data_ptr();
     for (int pass = 1; pass <= 2; ++pass) {  // gradients accumulate over micro-batches
-      const auto y = linear(x, w, biased ? b : at::Tensor());
+      const auto y = lacuna::linear(x, w, biased ? b : at::Tensor());
       EXPECT_LT(relative_error(y, y0), 1e-6);
       y.backward(dy);
       EXPECT_LT(relative_error(w.grad(), w0.grad() * pass), 1e-6);
       EXPECT_LT(relative_error(x.grad(), x0.grad() * pass), 1e-6);
-      if (biased) EXPECT_LT(relative_error(b.grad(), b0.grad() * pass), 1e-6);
+      if (biased) {
+        EXPECT_LT(relative_error(b.grad(), b0.grad() * pass), 1e-6);
+      }
     }
     EXPECT_EQ(w.grad().data_ptr(), buffer) << "the flat buffer was left";
   }
@@ -173,7 +176,7 @@ TEST(Embedding, EqualsAtenAndAccumulatesRepeatedIds) {
   y0.backward(dy);
   for (const bool kept : {false, true}) {
     const auto w = leaf(table, kept);
-    const auto y = embedding(ids, w);
+    const auto y = lacuna::embedding(ids, w);
     EXPECT_TRUE(at::equal(y, y0));
     y.backward(dy);
     EXPECT_LT(relative_error(w.grad(), w0.grad()), 1e-6) << "kept = " << kept;
@@ -183,7 +186,7 @@ TEST(Embedding, EqualsAtenAndAccumulatesRepeatedIds) {
 TEST(Embedding, IdsOfOtherRanksGiveZerosAndNoGradient) {
   const auto ids = at::tensor({3, 4, 6, 7, 0}, at::kInt);
   const auto w = leaf(at::randn({3, 2}), true);  // rows 4, 5, 6 of the whole table
-  const auto y = embedding(ids, w, 4);
+  const auto y = lacuna::embedding(ids, w, 4);
   EXPECT_EQ(y.index_select(0, at::tensor({0, 3, 4}, at::kLong)).abs().max().item<float>(), 0);
   EXPECT_TRUE(at::equal(y[1], w[0]));
   EXPECT_TRUE(at::equal(y[2], w[2]));
@@ -228,25 +231,26 @@ TEST(DropoutKernel, KeepsTheDeclaredShareAndTheMean) {
   const auto x = at::ones({4, 64, 257});  // an odd width crosses the blocks of four draws
   const auto rows = at::arange(4, at::kLong);
   for (const double rate : {0.1, 0.5, 0.9}) {
-    const auto y = dropout(x, rate, Random(3, 0), rows);
+    const auto y = lacuna::dropout(x, rate, Random(3, 0), rows);
     const double kept = y.ne(0).to(at::kDouble).mean().item<double>();
     const double deviation = std::sqrt(rate * (1 - rate) / static_cast<double>(x.numel()));
     EXPECT_NEAR(kept, 1 - rate, 5 * deviation);
     EXPECT_NEAR(y.max().item<double>(), 1 / (1 - rate), 1e-5);
   }
-  EXPECT_TRUE(at::equal(dropout(x, 0, Random(3, 0), rows), x));
-  EXPECT_FALSE(at::equal(dropout(x, 0.5, Random(3, 0), rows), dropout(x, 0.5, Random(4, 0), rows))) << "another seed";
+  EXPECT_TRUE(at::equal(lacuna::dropout(x, 0, Random(3, 0), rows), x));
+  EXPECT_FALSE(at::equal(lacuna::dropout(x, 0.5, Random(3, 0), rows), lacuna::dropout(x, 0.5, Random(4, 0), rows)))
+      << "another seed";
 }
 
 TEST(DropoutKernel, RowsDrawIndependently) {
-  const auto y = dropout(at::ones({2, 32, 256}), 0.5, Random(3, 0), at::tensor({8, 9}, at::kLong)).ne(0);
+  const auto y = lacuna::dropout(at::ones({2, 32, 256}), 0.5, Random(3, 0), at::tensor({8, 9}, at::kLong)).ne(0);
   const double agree = y[0].eq(y[1]).to(at::kDouble).mean().item<double>();
   EXPECT_NEAR(agree, 0.5, 5 * 0.5 / std::sqrt(32.0 * 256));
 }
 
 TEST(DropoutKernel, TheGradientPassesWhereTheValueDid) {
   const auto x = leaf(at::randn({2, 5, 8}));
-  const auto y = dropout(x, 0.4, Random(3, 0), at::arange(2, at::kLong));
+  const auto y = lacuna::dropout(x, 0.4, Random(3, 0), at::arange(2, at::kLong));
   y.backward(at::ones_like(y));
   EXPECT_LT(relative_error(x.grad() * x, y), 1e-6);
 }

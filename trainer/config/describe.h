@@ -23,7 +23,7 @@ namespace lacuna {
 struct Range {
   double low = -std::numeric_limits<double>::infinity();
   double high = std::numeric_limits<double>::infinity();
-  bool open_low = false;   // low itself is refused
+  bool open_low = false;  // low itself is refused
   bool open_high = false;
 };
 constexpr Range at_least(double low) { return {.low = low}; }
@@ -55,7 +55,8 @@ struct Choice {
 
 struct Field {
   std::string_view key;
-  std::variant<bool*, int64_t*, double*, std::string*, std::vector<std::string>*, std::vector<int64_t>*, PathList*, Mixture*, Choice>
+  std::variant<bool*, int64_t*, double*, std::string*, std::vector<std::string>*, std::vector<int64_t>*, PathList*, Mixture*,
+               Choice>
       value;
   std::string_view doc;
   Range range;

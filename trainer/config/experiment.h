@@ -109,9 +109,9 @@ void describe(Visitor& visit, EvaluateOptions& o) {
 }
 
 struct Experiment {
-  std::filesystem::path file;   // empty where the text came from a checkpoint
+  std::filesystem::path file;  // empty where the text came from a checkpoint
   RunOptions run;
-  DataOptions data;             // paths absolute
+  DataOptions data;  // paths absolute
   BatchOptions batch;
   ParallelOptions parallel;
   PrecisionOptions precision;

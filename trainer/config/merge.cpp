@@ -4,6 +4,8 @@
 #include <cctype>
 #include <fstream>
 
+#include "trainer/config/toml_guard.h"
+
 namespace lacuna {
 namespace {
 
@@ -93,6 +95,11 @@ TomlValue read_merged(std::string_view text, const fs::path& file, const std::sh
   return {IncludeReader().read(text, file, source), Place{source}};
 }
 
+std::string_view trimmed(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \t");
+  return first == std::string_view::npos ? "" : text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
 bool is_key(std::string_view text) {
   return !text.empty() &&
          std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-'; });
@@ -117,17 +124,18 @@ TomlValue read_config_text(const std::string& text, const std::string& origin, c
 void apply_set(TomlValue& root, const std::string& set) {
   const auto source = std::make_shared<const Source>(Source{"--set " + printable(set), fs::current_path(), false});
   const Place place{source};
-  const auto equals = set.find('=');
-  const auto dot = set.find('.');
-  if (equals == std::string::npos || dot == std::string::npos || dot > equals || !is_key(set.substr(0, dot)) ||
-      !is_key(set.substr(dot + 1, equals - dot - 1)))
+  const size_t equals = std::min(set.find('='), set.size());
+  const size_t dot = std::min(set.find('.'), equals);
+  const auto section = trimmed(std::string_view(set).substr(0, dot));
+  const auto key = dot == equals ? "" : trimmed(std::string_view(set).substr(dot + 1, equals - dot - 1));
+  if (equals == set.size() || !is_key(section) || !is_key(key))
     throw place.error("this must read section.key=value, such as --set run.steps=100");
+  TomlValue value = parse_toml_value(trimmed(std::string_view(set).substr(equals + 1)), source);
+  value.place = place;
   TomlTable keys, sections;
-  keys.emplace(set.substr(dot + 1, equals - dot - 1), parse_toml_value(set.substr(equals + 1), source));
-  for (auto& [key, value] : keys) value.place = place;
-  sections.emplace(set.substr(0, dot), TomlValue{std::move(keys), place});
-  auto& table = std::get<TomlTable>(root.data);
-  merge(table, std::move(sections));
+  keys.emplace(key, std::move(value));
+  sections.emplace(section, TomlValue{std::move(keys), place});
+  merge(std::get<TomlTable>(root.data), std::move(sections));
 }
 
 }  // namespace lacuna

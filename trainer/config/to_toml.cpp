@@ -23,8 +23,8 @@ std::string array_text(const Items& items, ToText to_text) {
 }
 
 std::string mixture_item(const WeightedPath& item) {
-  if (item.weight == 1.0) return quoted(item.path);
-  return "{ corpus = " + quoted(item.path) + ", weight = " + to_decimal(item.weight) + " }";
+  if (item.weight == 1.0) return lacuna::quoted(item.path);
+  return "{ corpus = " + lacuna::quoted(item.path) + ", weight = " + to_decimal(item.weight) + " }";
 }
 
 // A bound as a person writes it: 3 and 0.5.
@@ -73,12 +73,12 @@ std::string value_to_toml(const Field& field) {
   return std::visit(
       Overloaded{[](const bool* v) { return std::string(*v ? "true" : "false"); },
                  [](const int64_t* v) { return std::to_string(*v); }, [](const double* v) { return to_decimal(*v); },
-                 [](const std::string* v) { return quoted(*v); },
-                 [](const std::vector<std::string>* v) { return array_text(*v, quoted); },
+                 [](const std::string* v) { return lacuna::quoted(*v); },
+                 [](const std::vector<std::string>* v) { return array_text(*v, lacuna::quoted); },
                  [](const std::vector<int64_t>* v) { return array_text(*v, [](int64_t i) { return std::to_string(i); }); },
-                 [](const PathList* v) { return array_text(v->paths, quoted); },
+                 [](const PathList* v) { return array_text(v->paths, lacuna::quoted); },
                  [](const Mixture* v) { return array_text(*v, mixture_item); },
-                 [](const Choice& v) { return quoted(v.names[v.get()]); }},
+                 [](const Choice& v) { return lacuna::quoted(v.names[v.get()]); }},
       field.value);
 }
 

@@ -1,89 +1,29 @@
 #include "trainer/config/toml_reader.h"
 
+namespace lacuna {
+namespace {
+struct BrokenAssumption {};
+[[noreturn]] void throw_broken_assumption() { throw BrokenAssumption(); }
+}  // namespace
+}  // namespace lacuna
+
+// Hostile text breaks assumptions of toml++ ("[ = ]" does): they must neither abort nor, under NDEBUG, become undefined
+// behaviour.
+#undef NDEBUG
+#define TOML_ASSERT(condition) ((condition) ? void() : ::lacuna::throw_broken_assumption())
 #define TOML_ENABLE_FORMATTERS 0
 #include <toml++/toml.h>
 
 #include <algorithm>
 
 #include "trainer/config/to_toml.h"
+#include "trainer/config/toml_guard.h"
 
 namespace lacuna {
 namespace {
 
 Place place_of(const std::shared_ptr<const Source>& source, const toml::source_position& at) {
   return {source, std::max<uint32_t>(at.line, 1), std::max<uint32_t>(at.column, 1)};
-}
-
-Place place_of(const std::shared_ptr<const Source>& source, std::string_view text, size_t offset) {
-  const auto before = text.substr(0, offset);
-  const auto line = std::count(before.begin(), before.end(), '\n');
-  const auto column = offset - (before.rfind('\n') + 1);  // npos + 1 is 0
-  return {source, static_cast<uint32_t>(line + 1), static_cast<uint32_t>(column + 1)};
-}
-
-// The offset after the string that begins at `start`. Strings that end nowhere end at the line or the text: the parser says so.
-size_t skip_string(std::string_view text, size_t start) {
-  const char quote = text[start];
-  const std::string triple(3, quote);
-  const bool is_multiline = text.substr(start, 3) == triple;
-  size_t i = start + (is_multiline ? 3 : 1);
-  while (i < text.size()) {
-    if (quote == '"' && text[i] == '\\') {
-      i += 2;
-    } else if (is_multiline && text.substr(i, 3) == triple) {
-      for (i += 3; i < text.size() && text[i] == quote;) ++i;  // up to two quotes may belong to the string
-      return i;
-    } else if (!is_multiline && (text[i] == quote || text[i] == '\n')) {
-      return text[i] == quote ? i + 1 : i;
-    } else {
-      ++i;
-    }
-  }
-  return text.size();
-}
-
-// Parser, conversion and destructors recurse once per level of a value, and dots in keys make levels as brackets do.
-void check_limits(std::string_view text, const std::shared_ptr<const Source>& source) {
-  if (text.size() > kMaxTomlBytes)
-    throw Place{source}.error("the text has " + std::to_string(text.size()) + " bytes; a config has at most " +
-                              std::to_string(kMaxTomlBytes));
-  std::vector<size_t> open;  // depth at which each open bracket stands
-  size_t depth = 0;
-  const auto inside = [&] { return open.empty() ? 0 : open.back() + 1; };
-  for (size_t i = 0; i < text.size();) {
-    switch (text[i]) {
-      case '"':
-      case '\'':
-        i = skip_string(text, i);
-        continue;
-      case '#':
-        i = std::min(text.find('\n', i), text.size());
-        continue;
-      case '\n':
-      case ',':
-        depth = inside();
-        break;
-      case '.':
-        ++depth;
-        break;
-      case '[':
-      case '{':
-        open.push_back(depth++);
-        break;
-      case ']':
-      case '}':
-        depth = open.empty() ? 0 : open.back();
-        if (!open.empty()) open.pop_back();
-        break;
-      default:
-        break;
-    }
-    if (depth > kMaxTomlDepth)
-      throw place_of(source, text, i)
-          .error("nested deeper than " + std::to_string(kMaxTomlDepth) +
-                 " levels of key parts and brackets; a config needs three");
-    ++i;
-  }
 }
 
 TomlValue convert(const toml::node& node, const toml::source_position& at, const std::shared_ptr<const Source>& source) {
@@ -113,6 +53,26 @@ bool is_bare_word(std::string_view text) {
   });
 }
 
+bool breaks_the_parser(std::string_view text) {
+  try {
+    (void)toml::parse(text);
+  } catch (const toml::parse_error&) {
+  } catch (const BrokenAssumption&) {
+    return true;
+  }
+  return false;
+}
+
+// Where toml++ gave up without a place: on the last line of the shortest run of lines from the start that it gives up on.
+Place place_of_break(std::string_view text, const std::shared_ptr<const Source>& source) {
+  std::vector<size_t> ends;
+  for (size_t at = text.find('\n'); at != std::string_view::npos; at = text.find('\n', at + 1)) ends.push_back(at + 1);
+  ends.push_back(text.size());
+  const auto line =
+      std::partition_point(ends.begin(), ends.end(), [&](size_t end) { return !breaks_the_parser(text.substr(0, end)); });
+  return {source, static_cast<uint32_t>(std::min<ptrdiff_t>(line - ends.begin() + 1, std::ssize(ends))), 1};
+}
+
 }  // namespace
 
 std::string Place::text() const {
@@ -123,12 +83,14 @@ std::string Place::text() const {
 Error Place::error(const std::string& message) const { return usage_error(text() + ": " + message); }
 
 TomlTable parse_toml(std::string_view text, const std::shared_ptr<const Source>& source) {
-  check_limits(text, source);
+  check_toml(text, source);
   try {
     const toml::table root = toml::parse(text);
     return std::get<TomlTable>(convert(root, {1, 1}, source).data);
   } catch (const toml::parse_error& error) {
     throw place_of(source, error.source().begin).error(printable(error.description()));
+  } catch (const BrokenAssumption&) {
+    throw place_of_break(text, source).error("this line is not valid TOML");
   }
 }
 
@@ -137,8 +99,9 @@ TomlValue parse_toml_value(std::string_view text, const std::shared_ptr<const So
   try {
     table = parse_toml("value = " + std::string(text), source);
   } catch (const Error& error) {
-    if (is_bare_word(text)) return {std::string(text), Place{source}};
-    throw usage_error(std::string(error.what()) + "; the value is TOML, in which strings stand in quotes: ['a', 'b']");
+    if (!is_bare_word(text))
+      throw usage_error(std::string(error.what()) + "; the value is TOML, in which strings stand in quotes: ['a', 'b']");
+    table = parse_toml("value = " + quoted(text), source);  // also checks that the word is UTF-8
   }
   if (table.size() != 1 || !table.contains("value")) throw Place{source}.error("one value is wanted, and this text holds more");
   return std::move(table.begin()->second);

@@ -1,5 +1,5 @@
 // TOML text as plain values that remember where they were written, so that every later complaint can name the place.
-// The text is hostile: its size and depth are bounded before the parser sees it (toml++ 3.3 overflows the stack on long keys).
+// The text is hostile: toml_guard bounds it before the parser sees it.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -13,9 +13,6 @@
 #include "data/error.h"
 
 namespace lacuna {
-
-constexpr size_t kMaxTomlBytes = 1 << 20;
-constexpr size_t kMaxTomlDepth = 64;  // key parts and open brackets together
 
 // A file, or a --set.
 struct Source {

@@ -15,10 +15,11 @@ using torch::autograd::tensor_list;
 
 class Linear : public torch::autograd::Function<Linear> {
  public:
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
+                            const std::optional<at::Tensor>& bias) {
     ctx->save_for_backward({x, weight});
-    if (bias.defined()) ctx->saved_data["bias"] = bias;
-    return at::linear(x, weight, bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt);
+    if (bias) ctx->saved_data["bias"] = *bias;
+    return at::linear(x, weight, bias);
   }
 
   static tensor_list backward(AutogradContext* ctx, const tensor_list& gradients) {
@@ -40,8 +41,9 @@ class Linear : public torch::autograd::Function<Linear> {
 }  // namespace
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  if (at::GradMode::is_enabled() && weight.grad().defined()) return Linear::apply(x, weight, bias);
-  return at::linear(x, weight, bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt);
+  const auto given = bias.defined() ? std::optional(bias) : std::nullopt;  // a Function takes no undefined tensor
+  if (at::GradMode::is_enabled() && weight.grad().defined()) return Linear::apply(x, weight, given);
+  return at::linear(x, weight, given);
 }
 
 }  // namespace lacuna

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/arange.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "trainer/kernels/dropout.h"
@@ -25,13 +26,13 @@ DecoderBlock::DecoderBlock(const ModelContext& context, const DecoderOptions& o,
   const double output_deviation = 0.02 / std::sqrt(2.0 * static_cast<double>(o.num_layers));
   const auto norm = [&] { return std::make_shared<Norm>(context, o.norm, o.hidden_size, bias, o.norm_epsilon); };
   attention_norm_ = register_module("attention_norm", norm());
-  attention_ = register_module(
-      "attention", std::make_shared<Attention>(context, AttentionShape{.hidden_size = o.hidden_size,
-                                                                       .num_heads = o.num_heads,
-                                                                       .num_kv_heads = o.num_kv_heads,
-                                                                       .input_bias = o.bias != BiasKind::none,
-                                                                       .output_bias = bias,
-                                                                       .output_deviation = output_deviation}));
+  attention_ =
+      register_module("attention", std::make_shared<Attention>(context, AttentionShape{.hidden_size = o.hidden_size,
+                                                                                       .num_heads = o.num_heads,
+                                                                                       .num_kv_heads = o.num_kv_heads,
+                                                                                       .input_bias = o.bias != BiasKind::none,
+                                                                                       .output_bias = bias,
+                                                                                       .output_deviation = output_deviation}));
   feed_forward_norm_ = register_module("feed_forward_norm", norm());
   feed_forward_ = register_module("feed_forward", std::make_shared<FeedForward>(context, o.hidden_size, o.feed_forward_size,
                                                                                 o.activation, bias, output_deviation));
@@ -63,8 +64,8 @@ void Decoder::check(const Options& given, const Section& section, int64_t tensor
     throw section.error("num_heads", "rotary positions turn pairs of dimensions, so hidden_size / num_heads must be even");
   }
   if (kVocabularyAlignment % tensor_size != 0) {
-    throw usage_error("parallel.tensor = " + std::to_string(tensor_size) + " must divide " + std::to_string(kVocabularyAlignment) +
-                      ", the alignment of the vocabulary");
+    throw usage_error("parallel.tensor = " + std::to_string(tensor_size) + " must divide " +
+                      std::to_string(kVocabularyAlignment) + ", the alignment of the vocabulary");
   }
 }
 
@@ -90,8 +91,8 @@ Decoder::Decoder(const Options& given, const ModelContext& context)
   for (int64_t i = 0; i < o.num_layers; ++i) {
     blocks_.push_back(register_module("block" + std::to_string(i), std::make_shared<DecoderBlock>(context, o, i)));
   }
-  final_norm_ = register_module(
-      "final_norm", std::make_shared<Norm>(context, o.norm, o.hidden_size, o.bias == BiasKind::all, o.norm_epsilon));
+  final_norm_ = register_module("final_norm",
+                                std::make_shared<Norm>(context, o.norm, o.hidden_size, o.bias == BiasKind::all, o.norm_epsilon));
   at::Tensor head_weight = embedding_->weight();
   if (!o.tied_embedding) {
     head_weight = context.parameters.declare(*this, "head_weight", {padded_vocabulary(vocabulary_size_), o.hidden_size}, 0,
@@ -143,17 +144,24 @@ double Decoder::activation_bytes(int64_t rows, int64_t length) const {
   const auto& o = options_;
   const double tokens = static_cast<double>(rows * length), d = static_cast<double>(o.hidden_size);
   const double shared = 1.0 / mesh_.tensor().size();
-  const double kv = static_cast<double>(o.num_kv_heads) * d / static_cast<double>(o.num_heads);
-  const double inner = static_cast<double>(o.feed_forward_size) * (is_gated(o.activation) ? 4 : 2);
-  // A block keeps its input, both norms' outputs and its middle; queries, keys, values and what attention mixed; the inner states.
-  double block = 4 * d + shared * (2 * d + 2 * kv + inner);
-  if (o.position == PositionKind::rotary) block += shared * 2 * (d + kv);
-  if (o.dropout > 0) block += 4 * d;
-  double floats = static_cast<double>(o.num_layers) * block + 4 * d;
-  if (o.visibility != Visibility::causal || o.position == PositionKind::relative) {
-    floats += 2 * static_cast<double>(length) * (o.position == PositionKind::relative ? static_cast<double>(o.num_heads) * shared : 1);
+  // Floats of one token. A block keeps its input and its middle; what both norms return, and an RMS norm the unscaled values too;
+  // queries, keys, values (spread to all heads) and what attention mixed; before and after each activation; masks of dropout.
+  const double inner = shared * static_cast<double>(o.feed_forward_size) * (is_gated(o.activation) ? 4 : 2);
+  double block = 2 * d + (o.norm == NormKind::rms_norm ? 4 : 2) * d + shared * 4 * d + inner + (o.dropout > 0 ? 2 * d : 0);
+  // Around the blocks: the embedding, the last norm, and the gradient that the loss leaves for its states.
+  double around = 4 * d + (o.dropout > 0 ? d : 0);
+  // Backward holds the gradients of one half's inside beside those of its ends.
+  double widest = inner + 3 * d;
+  if (o.position == PositionKind::relative) {
+    // A learned bias keeps attention from running fused: probabilities are kept, and backward holds two more of their size.
+    const double scores = shared * static_cast<double>(o.num_heads * length);
+    block += scores;
+    widest = std::max(widest, 2 * scores + 3 * d);
+    around += 2 * scores / static_cast<double>(rows);
+  } else if (o.visibility != Visibility::causal) {
+    around += 2 * static_cast<double>(length);
   }
-  return 4 * tokens * floats;
+  return 4 * tokens * (static_cast<double>(o.num_layers) * block + around + widest);
 }
 
 }  // namespace lacuna

@@ -10,19 +10,18 @@
 #include "data/error.h"
 
 namespace lacuna {
-namespace {
-
 void replace_file(const std::filesystem::path& path, const std::string& text) {
   auto aside = path;
-  aside += ".tmp";
+  aside += std::to_string(::getpid()) + ".tmp";  // two ranks may fail at once, and both write status.json
   std::ofstream file(aside, std::ios::binary | std::ios::trunc);
   file << text;
   file.close();
-  if (!file) throw disk_error(aside.string() + " could not be written; is the disk full?");
-  std::filesystem::rename(aside, path);
+  std::error_code error;
+  if (file) std::filesystem::rename(aside, path, error);
+  if (file && !error) return;
+  std::filesystem::remove(aside, error);
+  throw disk_error(path.string() + " could not be written; is the disk full?");
 }
-
-}  // namespace
 
 void write_status(const std::filesystem::path& run, const Status& s) {
   const nlohmann::ordered_json json{

@@ -8,6 +8,9 @@
 
 namespace lacuna {
 
+// Writes a file so that a reader, or a crash, finds the old text or the new one and nothing between. Throws Error(disk).
+void replace_file(const std::filesystem::path& path, const std::string& text);
+
 // status.json: the truth about how a run stands, whatever code its launcher returned. Replaced as a whole.
 struct Status {
   std::string state;  // running, finished, stopped, failed

@@ -1,0 +1,147 @@
+// Opens mutated corpus files the way the program does: first in a child process, then here. Anything but success or an Error
+// fails: a crash, a hang, another exception, or a token outside the vocabulary.
+//
+//   corpus_fuzz [INPUTS = 300] [SEED = 1]
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "data/corpus_writer.h"
+#include "data/error.h"
+#include "data/hdf5_corpus.h"
+#include "data/random.h"
+#include "tests/support/foreign_corpus.h"
+#include "tests/support/temporary_folder.h"
+
+namespace lacuna {
+namespace {
+
+std::string contents(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+std::string written_corpus(const std::filesystem::path& path, int64_t vocabulary) {
+  CorpusWriter writer(path, vocabulary);
+  for (int32_t i = 0; i < 20; ++i) writer.add_document(std::vector<int32_t>(static_cast<size_t>(i + 3), i), i);
+  writer.finish("none", "");
+  return contents(path);
+}
+
+std::string compressed_corpus(const std::filesystem::path& folder) {
+  testing::ForeignCorpus foreign{.chunk = 50, .change_storage = [](hid_t creation) {
+                                   H5Pset_shuffle(creation);
+                                   H5Pset_deflate(creation, 6);
+                                 }};
+  foreign.tokens.resize(400);
+  for (size_t i = 0; i < foreign.tokens.size(); ++i) foreign.tokens[i] = static_cast<uint16_t>(i * i % 10);
+  foreign.claimed = static_cast<int64_t>(foreign.tokens.size());
+  return contents(foreign.make(folder));
+}
+
+// Damage of one of several kinds. Half of the places lie at the start of the file, where most of the metadata is.
+std::string mutated(std::string bytes, Random random) {
+  const auto place = [&] {
+    const auto size = static_cast<int64_t>(bytes.size());
+    return static_cast<size_t>(random.below(2) ? random.below(size) : random.below(std::min<int64_t>(size, 2048)));
+  };
+  for (int64_t change = 1 + random.below(8); change > 0 && !bytes.empty(); --change) {
+    switch (random.below(6)) {
+      case 0:
+        bytes[place()] ^= static_cast<char>(1 << random.below(8));
+        break;
+      case 1:
+        bytes[place()] = static_cast<char>(random.below(256));
+        break;
+      case 2: {  // an extreme value in a field of 1, 2, 4 or 8 bytes
+        const size_t at = place();
+        const char fill = random.below(2) ? '\xff' : '\0';
+        for (size_t i = 0; i < size_t{1} << random.below(4) && at + i < bytes.size(); ++i) bytes[at + i] = fill;
+        break;
+      }
+      case 3: {  // bytes from elsewhere, such as one address in place of another
+        const size_t from = place() & ~size_t{7}, to = place() & ~size_t{7};
+        for (size_t i = 0; i < size_t{8} << random.below(4) && std::max(from, to) + i < bytes.size(); ++i)
+          bytes[to + i] = bytes[from + i];
+        break;
+      }
+      case 4:
+        if (random.below(4) == 0) bytes.resize(place());
+        break;
+      case 5:
+        bytes.append(static_cast<size_t>(random.below(100)), static_cast<char>(random.below(256)));
+        break;
+    }
+  }
+  return bytes;
+}
+
+enum Outcome { accepted = 10, refused = 11, crashed_in_probe = 12 };
+
+int open_and_read(const std::filesystem::path& path) {
+  try {
+    Hdf5Corpus::probe(path);
+  } catch (const Error& e) {
+    return std::string(e.what()).find("in a child process ended") == std::string::npos ? refused : crashed_in_probe;
+  }
+  try {
+    const Hdf5Corpus corpus(path, 7, 5);
+    for (int64_t i = 0; i < std::min<int64_t>(corpus.size(), 1000); ++i) {
+      for (const int32_t token : corpus.at(i).tokens) {
+        if (token < 0 || token >= corpus.spec().vocabulary_size) return 1;
+      }
+    }
+    corpus.verify();
+  } catch (const Error&) {
+    return refused;
+  }
+  return accepted;
+}
+
+int fuzz(int64_t inputs, uint64_t seed) {
+  const testing::TemporaryFolder folder;
+  const std::vector<std::string> valid = {written_corpus(folder / "a.h5", 1000), written_corpus(folder / "b.h5", 100'000),
+                                          compressed_corpus(folder.path())};
+  const auto path = folder / "mutated.h5";
+  int64_t counts[3] = {};
+  for (int64_t input = 0; input < inputs; ++input) {
+    const Random random = Random(seed, static_cast<uint64_t>(input));
+    const std::string bytes = mutated(valid[static_cast<size_t>(input) % valid.size()], random);
+    std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(60);
+      _exit(open_and_read(path));
+    }
+    int status = 0;
+    if (child < 0 || waitpid(child, &status, 0) != child) return std::puts("corpus_fuzz: no child process could be started"), 1;
+    if (!WIFEXITED(status) || WEXITSTATUS(status) < accepted || WEXITSTATUS(status) > crashed_in_probe) {
+      const auto kept = std::filesystem::temp_directory_path() /
+                        ("lacuna-corpus-" + std::to_string(seed) + "-" + std::to_string(input) + ".h5");
+      std::filesystem::copy_file(path, kept, std::filesystem::copy_options::overwrite_existing);
+      std::printf("corpus_fuzz: input %lld of seed %llu ended with %s %d; it is kept as %s\n", static_cast<long long>(input),
+                  static_cast<unsigned long long>(seed), WIFEXITED(status) ? "exit code" : "signal",
+                  WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status), kept.c_str());
+      return 1;
+    }
+    ++counts[WEXITSTATUS(status) - accepted];
+  }
+  std::printf("corpus_fuzz: %lld inputs: %lld read, %lld refused, %lld of which the HDF5 library did not survive in the child\n",
+              static_cast<long long>(inputs), static_cast<long long>(counts[0]), static_cast<long long>(counts[1] + counts[2]),
+              static_cast<long long>(counts[2]));
+  return counts[0] > 0 && counts[1] > 0 ? 0 : 1;  // damage that is never refused, or always, tests nothing
+}
+
+}  // namespace
+}  // namespace lacuna
+
+int main(int argc, char** argv) {
+  return lacuna::fuzz(argc > 1 ? std::atoll(argv[1]) : 300, argc > 2 ? static_cast<uint64_t>(std::atoll(argv[2])) : 1);
+}

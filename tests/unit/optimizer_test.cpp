@@ -1,0 +1,188 @@
+// AdamW on flat storage against a loop of doubles, the norm that clips, and the schedules' courses.
+#include <ATen/ops/empty.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "data/random.h"
+#include "trainer/optim/adamw.h"
+#include "trainer/optim/gradient_norm.h"
+#include "trainer/optim/schedule.h"
+#include "trainer/parallel/mesh.h"
+
+namespace lacuna {
+namespace {
+
+// A matrix, a vector and a matrix again, of sizes that leave gaps between them in the flat buffers.
+struct Parameters {
+  Parameters() {
+    table.declare(module, "first", {3, 5}, -1, 1, InitialValues::normal);
+    table.declare(module, "vector", {7}, -1, 1, InitialValues::normal);
+    table.declare(module, "second", {2, 3, 3}, -1, 1, InitialValues::normal);
+    list = table.list(module);
+    storage = std::make_unique<FlatStorage>(list, 1);
+    initialize(list, 3, 0, 1);
+  }
+  // Gradients of step `step`, standard normal.
+  void draw_gradients(int64_t step) {
+    Random random = Random(4, 0).fork(static_cast<uint64_t>(step));
+    for (auto& p : list) {
+      const auto gradient = p.value.grad();
+      auto* g = gradient.data_ptr<float>();
+      for (int64_t i = 0; i < gradient.numel(); ++i) g[i] = static_cast<float>(2 * random.uniform() - 1);
+    }
+  }
+  torch::nn::Module module;
+  ParameterTable table;
+  std::vector<ParameterSpec> list;
+  std::unique_ptr<FlatStorage> storage;
+};
+
+std::vector<double> values_of(const at::Tensor& tensor) {
+  const auto* data = tensor.const_data_ptr<float>();
+  return {data, data + tensor.numel()};
+}
+
+TEST(AdamWTest, TenStepsAreThoseOfALoopOfDoubles) {
+  Parameters parameters;
+  const AdamWOptions o{.beta1 = 0.8, .beta2 = 0.9, .epsilon = 1e-6, .weight_decay = 0.3};
+  AdamW optimizer(o, *parameters.storage);
+  std::vector<std::vector<double>> expected, first, second;
+  for (const auto& p : parameters.list) {
+    expected.push_back(values_of(p.value.detach()));
+    first.emplace_back(expected.back().size());
+    second.emplace_back(expected.back().size());
+  }
+  for (int step = 1; step <= 10; ++step) {
+    parameters.draw_gradients(step);
+    const double rate = 0.01 * step, clip = 1.0 / step;
+    optimizer.step(step, rate, clip);
+    for (size_t p = 0; p < expected.size(); ++p) {
+      const auto gradient = values_of(parameters.list[p].value.grad());
+      const double decay = parameters.list[p].full_shape.size() >= 2 ? o.weight_decay : 0;
+      for (size_t i = 0; i < gradient.size(); ++i) {
+        const double g = clip * gradient[i];
+        auto &x = expected[p][i], &m = first[p][i], &v = second[p][i];
+        m = o.beta1 * m + (1 - o.beta1) * g;
+        v = o.beta2 * v + (1 - o.beta2) * g * g;
+        x -= rate * (m / (1 - std::pow(o.beta1, step)) / (std::sqrt(v / (1 - std::pow(o.beta2, step))) + o.epsilon) + decay * x);
+      }
+    }
+  }
+  for (size_t p = 0; p < expected.size(); ++p) {
+    const auto actual = values_of(parameters.list[p].value.detach());
+    for (size_t i = 0; i < actual.size(); ++i) {
+      EXPECT_NEAR(actual[i], expected[p][i], 2e-6) << parameters.list[p].name << "[" << i << "]";
+    }
+  }
+}
+
+TEST(AdamWTest, DecayFallsOnTensorsOfTwoAndMoreDimensionsOnly) {
+  Parameters parameters;
+  AdamW optimizer({.weight_decay = 0.5}, *parameters.storage);
+  std::vector<std::vector<double>> before;
+  for (const auto& p : parameters.list) before.push_back(values_of(p.value.detach()));
+  parameters.storage->zero_gradients();
+  optimizer.step(1, 0.1, 1);
+  for (size_t p = 0; p < before.size(); ++p) {
+    const double kept = parameters.list[p].full_shape.size() >= 2 ? 1 - 0.1 * 0.5 : 1;
+    const auto after = values_of(parameters.list[p].value.detach());
+    for (size_t i = 0; i < after.size(); ++i) EXPECT_NEAR(after[i], kept * before[p][i], 1e-8) << parameters.list[p].name;
+  }
+}
+
+TEST(AdamWTest, GapsBetweenParametersStayZero) {
+  Parameters parameters;
+  AdamW optimizer({}, *parameters.storage);
+  for (int step = 1; step <= 3; ++step) {
+    parameters.draw_gradients(step);
+    optimizer.step(step, 0.1, 1);
+  }
+  std::vector<at::Tensor> buffers{parameters.storage->parameters()};
+  for (const auto& [name, buffer] : optimizer.state()) buffers.push_back(buffer);
+  ASSERT_EQ(buffers.size(), 3u);
+  for (const auto& buffer : buffers) {
+    auto rest = values_of(buffer);
+    for (const auto& range : parameters.storage->ranges()) {
+      std::fill_n(rest.begin() + range.offset, range.count, 0.0);
+    }
+    for (size_t i = 0; i < rest.size(); ++i) EXPECT_EQ(rest[i], 0) << "element " << i;
+  }
+}
+
+TEST(GradientNormTest, IsTheEuclideanNormOfAllGradients) {
+  Parameters parameters;
+  parameters.draw_gradients(1);
+  double squares = 0;
+  for (const auto& p : parameters.list) {
+    for (const double g : values_of(p.value.grad())) squares += g * g;
+  }
+  const auto mesh = make_self_mesh();
+  EXPECT_NEAR(gradient_norm(*parameters.storage, mesh->tensor()), std::sqrt(squares), 1e-12);
+  parameters.list[1].value.grad()[2].fill_(std::numeric_limits<float>::quiet_NaN());
+  EXPECT_TRUE(std::isnan(gradient_norm(*parameters.storage, mesh->tensor())));
+}
+
+TEST(GradientNormTest, ClippingBringsLongGradientsToTheLimitAndLeavesShortOnes) {
+  EXPECT_EQ(clip_factor(4, 1), 0.25);
+  EXPECT_EQ(clip_factor(0.5, 1), 1);
+  EXPECT_EQ(clip_factor(1, 1), 1);
+  EXPECT_EQ(clip_factor(4, 0), 1) << "0 turns clipping off";
+}
+
+constexpr int64_t kTotal = 100, kWarmup = 10;
+
+class ScheduleTest : public ::testing::TestWithParam<ScheduleKind> {
+ protected:
+  Schedule schedule{{.kind = GetParam(), .warmup_steps = kWarmup, .final_ratio = 0.1, .decay_share = 0.2}, kTotal};
+};
+
+TEST_P(ScheduleTest, ClimbsOverTheWarmUpToFullHeight) {
+  EXPECT_DOUBLE_EQ(schedule.factor(1), 0.1);
+  EXPECT_DOUBLE_EQ(schedule.factor(5), 0.5);
+  EXPECT_DOUBLE_EQ(schedule.factor(kWarmup), 1);
+}
+
+TEST_P(ScheduleTest, NeverClimbsAfterTheWarmUp) {
+  for (int64_t step = kWarmup + 1; step <= kTotal; ++step) EXPECT_LE(schedule.factor(step), schedule.factor(step - 1)) << step;
+}
+
+TEST_P(ScheduleTest, EndsAtItsRatio) {
+  const double end = schedule.factor(kTotal);
+  switch (GetParam()) {
+    case ScheduleKind::constant:
+      EXPECT_EQ(end, 1);
+      break;
+    case ScheduleKind::inverse_sqrt:
+      EXPECT_DOUBLE_EQ(end, std::sqrt(0.1));
+      break;
+    default:
+      EXPECT_NEAR(end, 0.1, 1e-12);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, ScheduleTest,
+                         ::testing::Values(ScheduleKind::constant, ScheduleKind::linear, ScheduleKind::cosine,
+                                           ScheduleKind::inverse_sqrt, ScheduleKind::warmup_stable_decay),
+                         [](const auto& info) { return std::string(names_of(ScheduleKind{})[static_cast<size_t>(info.param)]); });
+
+TEST(ScheduleCourseTest, HalfWay) {
+  const auto at = [](ScheduleKind kind, int64_t step) {
+    return Schedule({.kind = kind, .warmup_steps = kWarmup, .final_ratio = 0.2, .decay_share = 0.2}, kTotal).factor(step);
+  };
+  EXPECT_NEAR(at(ScheduleKind::linear, 55), 0.6, 1e-12);
+  EXPECT_NEAR(at(ScheduleKind::cosine, 55), 0.6, 1e-12);
+  EXPECT_GT(at(ScheduleKind::cosine, 30), at(ScheduleKind::linear, 30)) << "a cosine falls late";
+  EXPECT_EQ(at(ScheduleKind::warmup_stable_decay, 80), 1) << "the last of the stable steps";
+  EXPECT_NEAR(at(ScheduleKind::warmup_stable_decay, 90), 0.6, 1e-12);
+}
+
+TEST(ScheduleCourseTest, WithoutWarmUpTheFirstStepIsAtFullHeight) {
+  for (const auto kind : {ScheduleKind::constant, ScheduleKind::linear, ScheduleKind::cosine, ScheduleKind::inverse_sqrt}) {
+    EXPECT_EQ(Schedule({.kind = kind}, kTotal).factor(1), 1);
+  }
+}
+
+}  // namespace
+}  // namespace lacuna
