@@ -60,30 +60,43 @@ void check(const PrepareOptions& options) {
   }
 }
 
-// Runs of text without control characters, no longer than the trainer takes.
+// Runs of text without control characters, cut between words where they are longer than the trainer takes.
 class SentenceReader {
  public:
-  explicit SentenceReader(const TextOptions& text) : reader_(text, [](std::string_view part) { return part.size(); }) {}
+  explicit SentenceReader(TextOptions text) : reader_(with_default_parts(std::move(text)), sentence_end) {}
 
   bool next(std::string& sentence) {
-    const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20; };
     while (true) {
-      const auto begin = std::find_if_not(rest_.begin(), rest_.end(), control);
-      auto end = std::find_if(begin, rest_.end(), control);
-      if (begin != end) {
-        end = std::min(end, begin + std::min<ptrdiff_t>(end - begin, kLongestSentence));
-        const std::string_view text(begin, end);
-        sentence = replace_invalid_utf8(text).value_or(std::string(text));
-        rest_ = std::string_view(end, rest_.end());
-        return true;
-      }
+      rest_.remove_prefix(static_cast<size_t>(std::find_if_not(rest_.begin(), rest_.end(), control) - rest_.begin()));
+      if (!rest_.empty()) break;
       TextPart part;
       if (!reader_.next(part)) return false;
       rest_ = part.text;
     }
+    auto size = static_cast<size_t>(std::find_if(rest_.begin(), rest_.end(), control) - rest_.begin());
+    if (size > kLongestSentence) {
+      const size_t space = rest_.rfind(' ', kLongestSentence);
+      size = space != std::string_view::npos && space > 0 ? space : kLongestSentence;
+      while (size > 1 && (static_cast<unsigned char>(rest_[size]) & 0xc0) == 0x80) --size;  // not inside a character
+    }
+    const std::string_view text = rest_.substr(0, size);
+    rest_.remove_prefix(size);
+    sentence = replace_invalid_utf8(text).value_or(std::string(text));
+    return true;
   }
 
  private:
+  static bool control(char c) { return static_cast<unsigned char>(c) < 0x20; }
+  static size_t sentence_end(std::string_view part) {
+    const size_t newline = part.rfind('\n');
+    return newline != std::string_view::npos && newline > 0 ? newline : part.size();
+  }
+  // How documents are cut up for tokenising must not change what is learnt.
+  static TextOptions with_default_parts(TextOptions text) {
+    text.part_bytes = TextOptions{}.part_bytes;
+    return text;
+  }
+
   TextReader reader_;
   std::string_view rest_;
 };
@@ -148,19 +161,24 @@ class SplitOfOneDocument {
       : train_(train), validation_(validation), target_(target) {}
 
   void add(const TextPart& part) {
-    if (parted_) return validation_.add(part.text, part.ends_document);
+    if (parted_) return add_validation(part.text, part.ends_document);
     const size_t at = place(part.text);
     if (at == std::string_view::npos) {
       train_.add(part.text, part.ends_document);
     } else {
       train_.add(part.text.substr(0, at), true);
       parted_ = true;
-      if (at < part.text.size() || part.ends_document) validation_.add(part.text.substr(at), part.ends_document);
+      add_validation(part.text.substr(at), part.ends_document);
     }
     offset_ += static_cast<int64_t>(part.text.size());
   }
 
  private:
+  // An end alone is no document.
+  void add_validation(std::string_view text, bool ends_document) {
+    if (!text.empty() || validation_.num_tokens() > 0) validation_.add(text, ends_document);
+  }
+
   // Where in this part the documents part, npos for nowhere.
   size_t place(std::string_view text) const {
     const auto begin = static_cast<size_t>(std::max<int64_t>(0, target_ - offset_));

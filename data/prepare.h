@@ -12,15 +12,15 @@
 namespace lacuna {
 
 struct PrepareOptions {
-  TextOptions text;
+  TextOptions text{};
   std::string tokenizer = "bytes";
-  std::filesystem::path vocabulary;        // of gpt2 always; of sentencepiece, where none is trained
-  std::optional<int64_t> vocabulary_size;  // of a sentencepiece model that is trained on the text, 8000 unless set
-  std::filesystem::path out;
+  std::filesystem::path vocabulary{};        // of gpt2 always; of sentencepiece, where none is trained
+  std::optional<int64_t> vocabulary_size{};  // of a sentencepiece model that is trained on the text, 8000 unless set
+  std::filesystem::path out{};
   // A document goes to validation by a random number that is a function of its place among all documents, so the split does not
   // depend on the tokenizer. Where the whole input is one document, its last part of this share goes, from a new line on.
   double validation_fraction = 0;
-  std::filesystem::path validation_out;
+  std::filesystem::path validation_out{};
   bool force = false;  // replace files that exist
 };
 

@@ -20,10 +20,10 @@ enum class DocumentUnit {
 };
 
 struct TextOptions {
-  std::vector<std::filesystem::path> files;
-  std::optional<DocumentUnit> documents;  // unset: file for plain text; each line of a JSON lines file is a document
-  std::optional<std::string> field;       // of a JSON line; unset: text, and files are JSON lines by their names alone
-  size_t part_bytes = 8 << 20;            // documents above this size come in parts
+  std::vector<std::filesystem::path> files{};
+  std::optional<DocumentUnit> documents{};  // unset: file for plain text; each line of a JSON lines file is a document
+  std::optional<std::string> field{};       // of a JSON line; unset: text, and files are JSON lines by their names alone
+  size_t part_bytes = 8 << 20;              // documents above this size come in parts
 };
 
 struct TextPart {

@@ -47,13 +47,21 @@ class Sentences : public sentencepiece::SentenceIterator {
   std::exception_ptr failure_;
 };
 
+// The library's words without the line of its source that they start with, nor the full stop.
+std::string message_of(const sentencepiece::util::Status& status) {
+  std::string message = status.error_message();
+  if (const size_t source = message.rfind("] "); source != std::string::npos) message.erase(0, source + 2);
+  while (message.ends_with('.') || message.ends_with(' ')) message.pop_back();
+  return message.empty() ? "it gives no reason" : message;
+}
+
 }  // namespace
 
 SentencepieceTokenizer::SentencepieceTokenizer(std::string model, const std::string& where) : model_(std::move(model)) {
   const SentencepieceTraits traits = check_sentencepiece_model(model_, where);
   processor_ = std::make_unique<sentencepiece::SentencePieceProcessor>();
   if (const auto status = processor_->LoadFromSerializedProto(model_); !status.ok()) {
-    throw data_error(where + " is not a sentencepiece model that can be used: " + status.error_message() +
+    throw data_error(where + " is not a sentencepiece model that can be used: " + message_of(status) +
                      ". Name a .model file with --vocabulary, or none to train one.");
   }
   num_pieces_ = processor_->GetPieceSize();
@@ -80,7 +88,7 @@ void SentencepieceTokenizer::encode(std::string_view text, std::vector<int32_t>&
 void SentencepieceTokenizer::encode_part(std::string_view text, std::vector<int32_t>& out) const {
   std::vector<int> tokens;
   if (const auto status = processor_->Encode(text, &tokens); !status.ok()) {
-    throw data_error(std::string("sentencepiece cannot encode this text: ") + status.error_message());
+    throw data_error("sentencepiece cannot encode this text: " + message_of(status));
   }
   out.insert(out.end(), tokens.begin(), tokens.end());
 }
@@ -92,7 +100,7 @@ std::string SentencepieceTokenizer::decode(std::span<const int32_t> tokens) cons
   }
   std::string text;
   if (const auto status = processor_->Decode(known, &text); !status.ok()) {
-    throw data_error(std::string("sentencepiece cannot decode these tokens: ") + status.error_message());
+    throw data_error("sentencepiece cannot decode these tokens: " + message_of(status));
   }
   return text;
 }
@@ -140,7 +148,7 @@ std::string train_sentencepiece(const std::function<bool(std::string&)>& next_se
     throw data_error("There is no text to train a sentencepiece model on. Name files that hold text with --text.");
   if (!status.ok()) {
     throw data_error("No sentencepiece model of " + std::to_string(vocabulary_size) + " pieces can be trained on this text: " +
-                     status.error_message() + ". Set --vocabulary-size, or give more text.");
+                     message_of(status) + ". Set --vocabulary-size, or give more text.");
   }
   return model;
 }

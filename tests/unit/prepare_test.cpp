@@ -24,9 +24,12 @@ Sample everything(const std::filesystem::path& path) {
   return Hdf5Corpus(path, spec.tokens, 1).at(0);
 }
 
+constexpr const char* kWords[] = {" of the text",    " that walks",     " under bridges",  " quickly",
+                                  " and jumps home", " before morning", " over five foxes"};
+
 std::string lines(int count) {
   std::string text;
-  for (int i = 0; i < count; ++i) text += "line " + std::to_string(i) + " of the text\n";
+  for (int i = 0; i < count; ++i) text += "line " + std::to_string(i) + kWords[i % 7] + kWords[i % 5] + "\n";
   return text;
 }
 
@@ -148,13 +151,14 @@ TEST(Prepare, ASentencepieceModelIsTrainedOnTheText) {
   write(folder / "a.txt", lines(2000));
   const PrepareReport report = prepare_text({.text = {.files = {folder / "a.txt"}, .documents = DocumentUnit::line},
                                              .tokenizer = "sentencepiece",
-                                             .vocabulary_size = 290 + 10,
+                                             .vocabulary_size = 330,
                                              .out = folder / "s.h5"},
                                             false);
-  EXPECT_EQ(report.vocabulary_size, 300);
+  EXPECT_EQ(report.vocabulary_size, 330);
   EXPECT_LT(report.train.tokens, report.train.bytes / 2);
   const auto spec = Hdf5Corpus::open_spec(folder / "s.h5");
-  EXPECT_TRUE(spec.tokenizer->decode(everything(folder / "s.h5").tokens).starts_with("line 0 of the textline 1 of the text"));
+  EXPECT_TRUE(spec.tokenizer->decode(everything(folder / "s.h5").tokens)
+                  .starts_with("line 0 of the text of the textline 1 that walks that walks"));
 }
 
 TEST(Prepare, OptionsThatContradictEachOtherAreExplained) {
