@@ -20,7 +20,11 @@
 namespace {
 
 using Random = std::mt19937_64;
+#ifdef LACUNA_SANITIZED
+constexpr int64_t kMaxGrowthMegabytes = 512;  // freed memory stays in quarantine
+#else
 constexpr int64_t kMaxGrowthMegabytes = 256;
+#endif
 
 std::string with_length(const std::string& header, size_t data_bytes) {
   std::string file(8, '\0');

@@ -128,6 +128,10 @@ TEST_F(CheckpointCrash, EveryPowerCutLeavesALoadableCheckpoint) {
       if (operation == FileOperation::sync) unsynced.erase(path);
       const bool of_checkpoint = path.filename().string().starts_with(".step-00000020");
       if (operation == FileOperation::rename && of_checkpoint) renamed = true;
+      // LATEST never names what may not be there.
+      if (operation == FileOperation::rename && path.filename().string().starts_with(".LATEST")) {
+        EXPECT_TRUE(rename_synced);
+      }
       if (operation == FileOperation::sync_folder && path == work) rename_synced = renamed;
     }
     // With its data unsynced a file may be under the new name, had it been renamed.

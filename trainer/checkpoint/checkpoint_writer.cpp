@@ -2,8 +2,10 @@
 
 #include <ATen/ops/empty.h>
 
-#include <cstring>
+#include <algorithm>
+#include <cstdio>
 #include <functional>
+#include <new>
 #include <random>
 #include <span>
 #include <utility>
@@ -16,7 +18,7 @@ namespace {
 
 at::Tensor bytes_tensor(const std::string& text) {
   at::Tensor bytes = at::empty({static_cast<int64_t>(text.size())}, at::TensorOptions().dtype(at::kByte));
-  std::memcpy(bytes.mutable_data_ptr(), text.data(), text.size());
+  std::ranges::copy(text, static_cast<char*>(bytes.mutable_data_ptr()));  // memcpy minds that an empty tensor has no memory
   return bytes;
 }
 
