@@ -2,7 +2,6 @@
 #include <cstdio>
 #include <map>
 
-#include "data/hdf5_corpus.h"
 #include "data/tokenizer/tokenizer.h"
 #include "launch/assemble.h"
 #include "launch/commands.h"
@@ -32,25 +31,6 @@ int dry_run(const Experiment& experiment, const Layout& layout) {
   std::printf("%s\n%s", format_table(describe_run(experiment, layout, *network, vocabulary)).c_str(),
               resolved_config(experiment).c_str());
   return 0;
-}
-
-// By corpus file: its content hash.
-std::map<std::string, std::string> corpus_hashes(const Experiment& experiment) {
-  std::map<std::string, std::string> hashes;
-  for (const auto& part : experiment.data.train) hashes[part.path] = Hdf5Corpus::open_spec(part.path).content_hash;
-  return hashes;
-}
-
-// A resumed run draws the rows that the uninterrupted one would have drawn, so the corpora must be the same ones.
-void check_corpora(const std::map<std::string, std::string>& now, const Checkpoint& checkpoint) {
-  const auto& then = checkpoint.meta().corpus_hashes;
-  for (const auto& [path, hash] : now) {
-    const auto found = then.find(path);
-    if (found != then.end() && found->second != hash) {
-      throw data_error(path + " is not the corpus that " + checkpoint.folder().string() +
-                       " was trained on; bring the old file back, or give the new one a name of its own");
-    }
-  }
 }
 
 int train(const TrainArguments& arguments) {
@@ -84,7 +64,7 @@ int train(const TrainArguments& arguments) {
   const auto optimizer = find_optimizer(experiment.optimizer).make(experiment.optimizer, storage);
   const auto hashes = corpus_hashes(experiment);
   if (run.checkpoint) {
-    check_corpora(hashes, *run.checkpoint);
+    check_corpora(*run.checkpoint, hashes);
     restore(*run.checkpoint, storage, optimizer.get(), *mesh);
     screen.note("resumed from " + run.checkpoint->folder().string());
   } else {
@@ -111,8 +91,12 @@ int train(const TrainArguments& arguments) {
                               .message = text,
                               .rank = mpi.rank()});
   });
-  const CheckpointMeta meta{
-      .data = layout.data, .tensor = layout.tensor, .corpus_hashes = hashes, .config = resolved, .code_version = LACUNA_VERSION};
+  const CheckpointMeta meta{.data = layout.data,
+                            .tensor = layout.tensor,
+                            .counters = {},
+                            .corpus_hashes = hashes,
+                            .config = resolved,
+                            .code_version = LACUNA_VERSION};
 
   Trainer trainer({.mesh = *mesh,
                    .objective = *objective,
