@@ -78,8 +78,8 @@ Experiment assemble(TomlValue root, const std::vector<std::string>& sets) {
 }
 
 template <class Options>
-std::string section_text(std::string_view name, Options options) {
-  return "[" + std::string(name) + "]\n" + to_toml(fields_of(options));
+void print_section(std::string& out, std::string_view name, Options options) {
+  out.append(out.empty() ? "[" : "\n[").append(name).append("]\n").append(to_toml(fields_of(options)));
 }
 
 }  // namespace
@@ -96,9 +96,15 @@ Experiment read_experiment_text(const std::string& text, const std::string& orig
 }
 
 std::string fixed_sections_to_toml(const Experiment& e) {
-  return section_text("run", e.run) + "\n" + section_text("data", e.data) + "\n" + section_text("batch", e.batch) + "\n" +
-         section_text("parallel", e.parallel) + "\n" + section_text("precision", e.precision) + "\n" +
-         section_text("checkpoint", e.checkpoint) + "\n" + section_text("evaluate", e.evaluate);
+  std::string out;
+  print_section(out, "run", e.run);
+  print_section(out, "data", e.data);
+  print_section(out, "batch", e.batch);
+  print_section(out, "parallel", e.parallel);
+  print_section(out, "precision", e.precision);
+  print_section(out, "checkpoint", e.checkpoint);
+  print_section(out, "evaluate", e.evaluate);
+  return out;
 }
 
 }  // namespace lacuna

@@ -162,10 +162,10 @@ std::string Section::kind(const std::string& fallback) const {
 
 void Section::read_into(const std::vector<Field>& fields) const {
   std::vector<std::string_view> keys;
-  if (name_.empty() || std::find(kSectionsOfKinds.begin(), kSectionsOfKinds.end(), name_) != kSectionsOfKinds.end())
-    keys.push_back("kind");
-  for (const Field& field : fields)
-    if (field.key != "kind") keys.push_back(field.key);
+  for (const Field& field : fields) keys.push_back(field.key);
+  const bool has_kinds =
+      name_.empty() || std::find(kSectionsOfKinds.begin(), kSectionsOfKinds.end(), name_) != kSectionsOfKinds.end();
+  if (has_kinds && std::find(keys.begin(), keys.end(), "kind") == keys.end()) keys.insert(keys.begin(), "kind");
   for (const auto& [key, value] : values_->values)
     if (std::find(keys.begin(), keys.end(), key) == keys.end())
       throw value.place.error("[" + name_ + "] " + printable(key) + " is not a key" + did_you_mean(key, keys) +
