@@ -1,7 +1,7 @@
 // AdamW on flat storage against a loop of doubles, the norm that clips, and the schedules' courses.
-#include <ATen/ops/empty.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -17,10 +17,10 @@ namespace {
 // A matrix, a vector and a matrix again, of sizes that leave gaps between them in the flat buffers.
 struct Parameters {
   Parameters() {
-    table.declare(module, "first", {3, 5}, -1, 1, InitialValues::normal);
-    table.declare(module, "vector", {7}, -1, 1, InitialValues::normal);
-    table.declare(module, "second", {2, 3, 3}, -1, 1, InitialValues::normal);
-    list = table.list(module);
+    table.declare(root, "first", {3, 5}, -1, 1, InitialValues::normal);
+    table.declare(root, "vector", {7}, -1, 1, InitialValues::normal);
+    table.declare(root, "second", {2, 3, 3}, -1, 1, InitialValues::normal);
+    list = table.list(root);
     storage = std::make_unique<FlatStorage>(list, 1);
     initialize(list, 3, 0, 1);
   }
@@ -33,7 +33,7 @@ struct Parameters {
       for (int64_t i = 0; i < gradient.numel(); ++i) g[i] = static_cast<float>(2 * random.uniform() - 1);
     }
   }
-  torch::nn::Module module;
+  torch::nn::Module root;
   ParameterTable table;
   std::vector<ParameterSpec> list;
   std::unique_ptr<FlatStorage> storage;
@@ -119,7 +119,7 @@ TEST(GradientNormTest, IsTheEuclideanNormOfAllGradients) {
     for (const double g : values_of(p.value.grad())) squares += g * g;
   }
   const auto mesh = make_self_mesh();
-  EXPECT_NEAR(gradient_norm(*parameters.storage, mesh->tensor()), std::sqrt(squares), 1e-12);
+  EXPECT_NEAR(gradient_norm(*parameters.storage, mesh->tensor()), std::sqrt(squares), 1e-6 * std::sqrt(squares));
   parameters.list[1].value.grad()[2].fill_(std::numeric_limits<float>::quiet_NaN());
   EXPECT_TRUE(std::isnan(gradient_norm(*parameters.storage, mesh->tensor())));
 }
@@ -165,17 +165,17 @@ TEST_P(ScheduleTest, EndsAtItsRatio) {
 INSTANTIATE_TEST_SUITE_P(Kinds, ScheduleTest,
                          ::testing::Values(ScheduleKind::constant, ScheduleKind::linear, ScheduleKind::cosine,
                                            ScheduleKind::inverse_sqrt, ScheduleKind::warmup_stable_decay),
-                         [](const auto& info) { return std::string(names_of(ScheduleKind{})[static_cast<size_t>(info.param)]); });
+                         [](const auto& kind) { return std::string(name_of(kind.param)); });
 
 TEST(ScheduleCourseTest, HalfWay) {
-  const auto at = [](ScheduleKind kind, int64_t step) {
+  const auto factor = [](ScheduleKind kind, int64_t step) {
     return Schedule({.kind = kind, .warmup_steps = kWarmup, .final_ratio = 0.2, .decay_share = 0.2}, kTotal).factor(step);
   };
-  EXPECT_NEAR(at(ScheduleKind::linear, 55), 0.6, 1e-12);
-  EXPECT_NEAR(at(ScheduleKind::cosine, 55), 0.6, 1e-12);
-  EXPECT_GT(at(ScheduleKind::cosine, 30), at(ScheduleKind::linear, 30)) << "a cosine falls late";
-  EXPECT_EQ(at(ScheduleKind::warmup_stable_decay, 80), 1) << "the last of the stable steps";
-  EXPECT_NEAR(at(ScheduleKind::warmup_stable_decay, 90), 0.6, 1e-12);
+  EXPECT_NEAR(factor(ScheduleKind::linear, 55), 0.6, 1e-12);
+  EXPECT_NEAR(factor(ScheduleKind::cosine, 55), 0.6, 1e-12);
+  EXPECT_GT(factor(ScheduleKind::cosine, 30), factor(ScheduleKind::linear, 30)) << "a cosine falls late";
+  EXPECT_EQ(factor(ScheduleKind::warmup_stable_decay, 80), 1) << "the last of the stable steps";
+  EXPECT_NEAR(factor(ScheduleKind::warmup_stable_decay, 90), 0.6, 1e-12);
 }
 
 TEST(ScheduleCourseTest, WithoutWarmUpTheFirstStepIsAtFullHeight) {

@@ -49,7 +49,8 @@ TEST_F(RunFolderTest, AMessageThatIsNoUtf8StillLeavesAStatus) {
 }
 
 TEST_F(RunFolderTest, StatusOfAFolderThatIsGoneFailsAsDisk) {
-  expect_error(ExitCode::disk, "could not be written", [&] { write_status(folder / "gone", {.state = "running"}); });
+  expect_error(ExitCode::disk, "could not be written",
+               [&] { write_status(folder / "gone", {.state = "running", .message = ""}); });
 }
 
 TEST_F(RunFolderTest, EveryLineIsOnDiskOnceWrittenAndLinesAreAppended) {
