@@ -108,8 +108,8 @@ void check_corpora(const Checkpoint& checkpoint, const std::map<std::string, std
   for (const auto& [path, hash] : hashes) {
     const auto saved = checkpoint.meta().corpus_hashes.find(path);
     if (saved == checkpoint.meta().corpus_hashes.end() || saved->second == hash) continue;
-    throw data_error(path + " has other contents than when " + checkpoint.folder().string() +
-                     " was saved; bring the old file back, or start a new run with another run.name");
+    throw data_error(path + " is not the corpus that " + checkpoint.folder().string() +
+                     " was trained on; bring the old file back, or give the new one a name of its own");
   }
 }
 
