@@ -1,4 +1,4 @@
-// The sum of squares of a flat buffer, in double precision.
+// The sum of squares of a flat buffer: float32 within blocks of 4096, double precision over the blocks.
 #pragma once
 #include <ATen/core/Tensor.h>
 
