@@ -55,9 +55,10 @@ if [[ $(id -u) == 0 ]]; then
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 fi
 
-# ranks N COMMAND...: starts N ranks here. Each has several threads, so no rank is bound to a single core.
+# ranks N COMMAND...: starts N ranks here. Each has several threads, so no rank is bound to a single core. After Ctrl-C a rank
+# has four seconds to save, not one.
 ranks() {
   local num_ranks=$1
   shift
-  mpirun -n "$num_ranks" --bind-to none --oversubscribe "$@"
+  mpirun -n "$num_ranks" --bind-to none --oversubscribe --mca odls_base_sigkill_timeout 4 "$@"
 }
