@@ -23,6 +23,9 @@ ByteSource::ByteSource(const std::filesystem::path& path) : path_(path) {
   if (std::filesystem::is_directory(path, failed)) {
     throw data_error(path.string() + " is a folder. Name its files, for example " + (path / "*.txt").string() + ".");
   }
+  if (std::filesystem::exists(path, failed) && !std::filesystem::is_regular_file(path, failed)) {
+    throw data_error(path.string() + " is no regular file, and input is read more than once. Write it to a file first.");
+  }
   file_.open(path, std::ios::binary);
   if (!file_) throw data_error("Cannot open " + path.string() + ". Check its name, and that you may read it.");
   const uintmax_t size = std::filesystem::file_size(path, failed);

@@ -143,13 +143,18 @@ class Output {
   bool inside_ = false;  // the document goes on
 };
 
-// The size of a file's text.
-int64_t text_size(const std::filesystem::path& path) {
+// The size of a file's text; of a compressed file it is known only after reading it.
+int64_t text_size(const std::filesystem::path& path, bool show_progress) {
   ByteSource source(path);
   if (!source.compressed()) return source.stored_size();
+  std::optional<Progress> progress;
+  if (show_progress) progress.emplace("Measuring", source.stored_size(), "B");
   std::vector<char> block(1 << 20);
   int64_t size = 0;
-  while (const size_t count = source.read(block.data(), block.size())) size += static_cast<int64_t>(count);
+  while (const size_t count = source.read(block.data(), block.size())) {
+    size += static_cast<int64_t>(count);
+    if (progress) progress->update(source.stored_read());
+  }
   return size;
 }
 
@@ -209,7 +214,7 @@ PrepareReport prepare_text(const PrepareOptions& options, bool show_progress) {
   if (options.validation_fraction > 0) {
     validation.emplace(options.validation_out, *tokenizer);
     if (reader.is_one_document()) {
-      const auto size = static_cast<double>(text_size(options.text.files[0]));
+      const auto size = static_cast<double>(text_size(options.text.files[0], show_progress));
       split.emplace(train, *validation, static_cast<int64_t>(std::floor(size * (1 - options.validation_fraction))));
     }
   }

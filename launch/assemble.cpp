@@ -28,6 +28,12 @@ std::vector<std::string> paths_of(const Mixture& mixture) {
   return paths;
 }
 
+std::vector<std::string> all_corpora(const Experiment& e) {
+  auto paths = paths_of(e.data.train);
+  paths.insert(paths.end(), e.data.validation.paths.begin(), e.data.validation.paths.end());
+  return paths;
+}
+
 }  // namespace
 
 Layout lay_out(const Experiment& e, int world) {
@@ -77,14 +83,16 @@ std::string resolved_config(const Experiment& e) {
          section_text("schedule", "", to_toml(fields_of(schedule)));
 }
 
+void probe_corpora(const Experiment& e) {
+  for (const auto& path : all_corpora(e)) Hdf5Corpus::probe(path);
+}
+
 Vocabulary vocabulary_of(const Experiment& e) {
   if (e.data.train.empty()) throw e.data_section.error("train", "names no corpus; make one with lacuna prepare");
   const auto& first = e.data.train.front().path;
   const auto spec = Hdf5Corpus::open_spec(first);
   const Vocabulary vocabulary{.tokenizer = spec.tokenizer, .size = spec.vocabulary_size};
-  auto paths = paths_of(e.data.train);
-  paths.insert(paths.end(), e.data.validation.paths.begin(), e.data.validation.paths.end());
-  check_tokenizer(paths, vocabulary, first);
+  check_tokenizer(all_corpora(e), vocabulary, first);
   return vocabulary;
 }
 

@@ -35,6 +35,10 @@ int64_t tensor_size_for(const Experiment& experiment, int world);
 // Every key of every section, runnable as it is.
 std::string resolved_config(const Experiment& experiment);
 
+// Has a child process try every corpus of the experiment, so that a hostile file gives an error and no crash. Forks: for one
+// rank, before MPI is up.
+void probe_corpora(const Experiment& experiment);
+
 // What texts are made of: shared by all corpora of a run, kept in its checkpoints.
 struct Vocabulary {
   std::shared_ptr<const Tokenizer> tokenizer;

@@ -56,10 +56,9 @@ bool mpi_is_up() {
 
 int leave(ExitCode code, const std::string& message) {
   const int rank = launcher_rank(), number = static_cast<int>(code);
-  const bool in_job = mpi_is_up();
-  // A mistake that every rank meets is told once: the others wait for rank 0, whose abort ends them.
-  if (in_job && rank != 0) std::this_thread::sleep_for(std::chrono::seconds(1));
-  std::fprintf(stderr, "lacuna: %s%s\n", in_job && rank != 0 ? ("rank " + std::to_string(rank) + ": ").c_str() : "",
+  // A mistake that every rank meets is told once: the others wait for rank 0, whose end ends them.
+  if (rank != 0) std::this_thread::sleep_for(std::chrono::seconds(1));
+  std::fprintf(stderr, "lacuna: %s%s\n", rank != 0 ? ("rank " + std::to_string(rank) + ": ").c_str() : "",
                message.c_str());
   std::fflush(nullptr);
   if (!failed_run.folder.empty()) {
@@ -70,7 +69,7 @@ int leave(ExitCode code, const std::string& message) {
       std::fprintf(stderr, "lacuna: %s\n", error.what());
     }
   }
-  if (in_job) MPI_Abort(MPI_COMM_WORLD, number);
+  if (mpi_is_up()) MPI_Abort(MPI_COMM_WORLD, number);
   return number;
 }
 

@@ -1,3 +1,4 @@
+#include "data/hdf5_corpus.h"
 #include "launch/assemble.h"
 #include "launch/commands.h"
 #include "launch/environment.h"
@@ -13,9 +14,12 @@ struct EvaluateArguments {
 };
 
 int evaluate(const EvaluateArguments& arguments) {
-  const MpiSession mpi;
   const auto saved =
       read_experiment_text(open_checkpoint(arguments.where, Verify::sizes).meta().config, arguments.where, ".", arguments.sets);
+  if (launcher_rank() == 0) {
+    for (const auto& path : arguments.corpora.empty() ? saved.data.validation.paths : arguments.corpora) Hdf5Corpus::probe(path);
+  }
+  const MpiSession mpi;
   set_threads(saved.run.threads);
   const int64_t tensor = tensor_size_for(saved, mpi.size());
   if (tensor != saved.parallel.tensor && mpi.rank() == 0) {

@@ -10,6 +10,7 @@
 #include "launch/commands.h"
 #include "launch/environment.h"
 #include "trainer/checkpoint/checkpoints.h"
+#include "trainer/checkpoint/run_lock.h"
 
 namespace lacuna {
 namespace {
@@ -19,7 +20,7 @@ using Json = nlohmann::ordered_json;
 struct InspectArguments {
   std::string path;
   std::vector<std::string> sets;
-  bool catalog = false, batch = false, json = false, verify = false;
+  bool catalog = false, keys = false, batch = false, json = false, verify = false;
   int64_t step = 1;
 };
 
@@ -39,7 +40,7 @@ void print_tree(const Json& json, int indent) {
 }
 
 Json inspect_path(const InspectArguments& a) {
-  if (a.path.empty()) throw usage_error("name a run, a checkpoint, a corpus or a config, or ask for --catalog");
+  if (a.path.empty()) throw usage_error("name a run, a checkpoint, a corpus or a config, or ask for --catalog or --keys");
   const std::filesystem::path path(a.path);
   if (a.batch) return inspect_batch(a.path, a.sets, a.step);
   if (std::filesystem::is_directory(path)) {
@@ -53,6 +54,10 @@ Json inspect_path(const InspectArguments& a) {
 
 int inspect(const InspectArguments& arguments) {
   if (launcher_rank() != 0) return 0;  // one rank's word is enough
+  if (arguments.keys) {
+    std::printf("%s", config_reference().c_str());
+    return 0;
+  }
   const auto result = arguments.catalog ? inspect_catalog() : inspect_path(arguments);
   if (arguments.json) {
     std::printf("%s\n", result.dump(arguments.batch ? -1 : 2).c_str());
@@ -110,6 +115,9 @@ Json inspect_run(const std::string& path, bool verify) {
   Json info{{"kind", "run"}, {"folder", path}};
   const auto parsed = Json::parse(status, nullptr, false);
   if (parsed.is_object()) info["status"] = parsed;
+  if (parsed.is_object() && parsed.value("state", "") == "running" && !RunLock::held(path)) {
+    info["note"] = "no process works on this run: it was killed; go on with lacuna train --resume";
+  }
   info["checkpoints"] = Json::array();
   for (const auto& folder : list_checkpoints(std::filesystem::path(path) / "checkpoints")) {
     Json entry{{"step", folder.step}, {"state", "whole"}};
@@ -134,6 +142,7 @@ void add_inspect(CLI::App& program, Command& chosen) {
   auto arguments = std::make_shared<InspectArguments>();
   command->add_option("PATH", arguments->path, "a run's or checkpoint's folder, a corpus, or with --batch a config");
   command->add_flag("--catalog", arguments->catalog, "every objective, architecture and evaluation, and which pairs fit");
+  command->add_flag("--keys", arguments->keys, "every key of a config with its default, accepted values and meaning");
   command->add_flag("--batch", arguments->batch, "what the config's objective makes of a step's rows");
   command->add_option("--step", arguments->step, "the step that --batch shows")
       ->check(CLI::PositiveNumber)

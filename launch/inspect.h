@@ -8,6 +8,8 @@ namespace lacuna {
 
 // Every objective, architecture and evaluation, and which pairs fit, with the architecture keys that make them fit.
 nlohmann::ordered_json inspect_catalog();
+// Every key that a config may hold, with its default, accepted values and meaning: tables for people.
+std::string config_reference();
 // What the config's objective makes of the rows of step `step`.
 nlohmann::ordered_json inspect_batch(const std::string& config, const std::vector<std::string>& sets, int64_t step);
 nlohmann::ordered_json inspect_corpus(const std::string& path, bool verify);

@@ -2,6 +2,8 @@
 #include "objectives/catalog.h"
 #include "trainer/evaluate/catalog.h"
 #include "trainer/model/catalog.h"
+#include "trainer/optim/catalog.h"
+#include "trainer/optim/schedule.h"
 
 namespace lacuna {
 namespace {
@@ -52,6 +54,17 @@ Json inspect_catalog() {
     for (const auto& a : architectures()) catalog["pairs"].push_back(pair(o, a));
   }
   return catalog;
+}
+
+std::string config_reference() {
+  std::string out = fixed_sections_reference();
+  const auto add = [&out](const char* section, const auto& entries) {
+    for (const auto& e : entries) out += "\n[" + std::string(section) + "]  kind = \"" + std::string(e.name) + "\"\n" + e.reference();
+  };
+  add("objective", objectives());
+  add("architecture", architectures());
+  add("optimizer", optimizers());
+  return out + "\n[schedule]\n" + reference_of<ScheduleOptions>();
 }
 
 }  // namespace lacuna

@@ -16,7 +16,8 @@ constexpr ObjectiveEntry entry(std::string_view name, std::string_view modality,
           [](const Section& section) {
             auto options = section.read<Options>();
             return to_toml(fields_of(options));
-          }};
+          },
+          reference_of<Options>};
 }
 
 constexpr std::array kObjectives{

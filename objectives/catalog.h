@@ -15,6 +15,7 @@ struct ObjectiveEntry {
   Needs (*needs)(const Section& section);
   std::unique_ptr<Objective> (*make)(const Section& section, const RowContext& context);
   std::string (*resolve)(const Section& section);  // every key with its value, as TOML
+  std::string (*reference)();                      // every key with its default, accepted values and meaning
 };
 
 std::span<const ObjectiveEntry> objectives();

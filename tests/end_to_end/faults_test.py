@@ -1,4 +1,5 @@
 """One rank's failure ends the job: soon, with a code and a message, with nothing left running, and a resumable run behind."""
+import json
 import os
 import resource
 import signal
@@ -102,6 +103,41 @@ def a_request_to_stop(runs):
             expect_same_metrics(runs.metrics("whole"), runs.metrics(name), "after the stop")
 
 
+def the_launcher_is_terminated(runs):
+    """SIGTERM to mpirun gives the ranks a second: the job is gone soon, and what it had saved is a run to go on with."""
+    name = "terminated"
+    runs.train("uninterrupted", ranks=2, run={"steps": 12})
+    config = runs.config(name, run={"steps": 100000}, checkpoint={"every": 5})
+    job = runs.start("train", config, ranks=2)
+    runs.wait_for_step(job, name, 11)
+    os.kill(job.process.pid, signal.SIGTERM)
+    check(job.wait(30) != 0, f"the job claims to have finished:\n{job.output}")
+    job.expect_gone()
+    saved = runs.checkpoints(name)[0]
+    check(saved >= 5, f"no checkpoint is left: {runs.checkpoints(name)}")
+    runs.expect(0, "train", config, "--resume", "--set", f"run.steps={max(12, saved + 1)}", ranks=2)
+    expect_same_metrics(runs.metrics("uninterrupted"), runs.metrics(name)[:12], "after the launcher's end")
+
+
+def the_disk_is_full(runs):
+    """On a file system of 3 MB, mounted for this process alone, checkpoints stop fitting: code 8, and all that was saved is whole."""
+    name, disk = "full-disk", runs.folder / "disk"
+    disk.mkdir()
+    config = runs.config(name, out=disk, run={"steps": 1000}, checkpoint={"every": 2, "keep": 100})
+    script = (f"mount -t tmpfs -o size=3m none '{disk}' || exit 99; '{PROGRAM}' train '{config}'; echo code=$?; "
+              f"'{PROGRAM}' inspect '{disk}/{name}' --verify --json > '{runs.folder}/inspected.json'; cat '{disk}/{name}/status.json'")
+    job = Job(["unshare", "--mount", "--map-root-user", "bash", "-c", script], runs.folder, str(runs.folder))
+    code = job.wait(60)
+    if code == 99 or "unshare" in job.output:
+        print(f"NOT RUN: the_disk_is_full: a file system of its own cannot be mounted here: {job.output.strip()}")
+        return "not run"
+    check("code=8" in job.output and "No space left" in job.output, f"the full disk is not told:\n{job.output}")
+    check('"exit_code": 8' in job.output.replace('":8', '": 8'), f"status.json does not tell:\n{job.output}")
+    found = json.loads((runs.folder / "inspected.json").read_text())["checkpoints"]
+    check(found and all(one["state"] == "whole" for one in found), f"checkpoints: {found}")
+    return f"{len(found)} checkpoints whole"
+
+
 if __name__ == "__main__":
     main(a_rank_throws, a_rank_vanishes, a_rank_hangs, a_loss_is_not_a_number, one_rank_has_a_bad_corpus, memory_runs_out,
-         a_request_to_stop)
+         a_request_to_stop, the_launcher_is_terminated, the_disk_is_full)

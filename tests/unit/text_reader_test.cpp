@@ -186,6 +186,7 @@ TEST(TextReader, DamagedGzipIsRefused) {
   refused(flipped, "Copy or download it again");
   refused(good + "trailing", "damaged gzip data");
   expect_error(ExitCode::data, "Check its name", [&] { documents_of({.files = {folder / "absent"}}); });
+  expect_error(ExitCode::data, "Write it to a file first", [&] { documents_of({.files = {"/dev/null"}}); });
   expect_error(ExitCode::data, "is a folder. Name its files", [&] { documents_of({.files = {folder.path()}}); });
 }
 

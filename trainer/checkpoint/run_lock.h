@@ -13,6 +13,8 @@ class RunLock {
   ~RunLock();
   RunLock(RunLock&& other) noexcept;
   RunLock& operator=(RunLock&&) = delete;
+  // Whether a job holds the run in `folder` now; a folder that cannot be looked into counts as held.
+  static bool held(const std::filesystem::path& folder);
 
  private:
   int descriptor_ = -1;

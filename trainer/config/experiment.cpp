@@ -107,4 +107,11 @@ std::string fixed_sections_to_toml(const Experiment& e) {
   return out;
 }
 
+std::string fixed_sections_reference() {
+  return "[run]\n" + reference_of<RunOptions>() + "\n[data]\n" + reference_of<DataOptions>() + "\n[batch]\n" +
+         reference_of<BatchOptions>() + "\n[parallel]\n" + reference_of<ParallelOptions>() + "\n[precision]\n" +
+         reference_of<PrecisionOptions>() + "\n[checkpoint]\n" + reference_of<CheckpointOptions>() + "\n[evaluate]\n" +
+         reference_of<EvaluateOptions>();
+}
+
 }  // namespace lacuna

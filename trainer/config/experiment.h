@@ -132,5 +132,7 @@ Experiment read_experiment_text(const std::string& text, const std::string& orig
 
 // Sections that have a fixed set of keys, as TOML; the kind-based ones are added by the caller.
 std::string fixed_sections_to_toml(const Experiment& experiment);
+// Their keys, as reference_table shows them, under a heading each.
+std::string fixed_sections_reference();
 
 }  // namespace lacuna

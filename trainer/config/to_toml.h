@@ -25,5 +25,10 @@ std::string range_text(const Range& range);
 
 // Keys, defaults, accepted values and docs in aligned columns, one line per key under a heading line.
 std::string reference_table(const std::vector<Field>& fields);
+template <class Options>
+std::string reference_of() {
+  Options options;
+  return reference_table(fields_of(options));
+}
 
 }  // namespace lacuna

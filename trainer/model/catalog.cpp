@@ -21,7 +21,8 @@ constexpr ArchitectureEntry entry(std::string_view name, std::string_view modali
           [](const Section& section) {
             auto options = section.read<Options>();
             return to_toml(fields_of(options));
-          }};
+          },
+          reference_of<Options>};
 }
 
 constexpr std::array kArchitectures{

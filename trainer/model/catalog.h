@@ -16,6 +16,7 @@ struct ArchitectureEntry {
   Offers (*offers)(const Section& section, int64_t tensor_size);
   std::unique_ptr<Architecture> (*make)(const Section& section, const ModelContext& context);
   std::string (*resolve)(const Section& section);  // every key with its value, as TOML
+  std::string (*reference)();                      // every key with its default, accepted values and meaning
 };
 
 std::span<const ArchitectureEntry> architectures();

@@ -17,7 +17,7 @@ constexpr OptimizerEntry entry(std::string_view name, std::string_view summary, 
             auto options = section.read<Options>();
             return to_toml(fields_of(options));
           },
-          states};
+          reference_of<Options>, states};
 }
 
 constexpr std::array kOptimizers{

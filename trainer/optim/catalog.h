@@ -12,7 +12,8 @@ namespace lacuna {
 struct OptimizerEntry {
   std::string_view name, summary;
   std::unique_ptr<Optimizer> (*make)(const Section& section, FlatStorage& storage);
-  std::string (*resolve)(const Section& section);
+  std::string (*resolve)(const Section& section);  // every key with its value, as TOML
+  std::string (*reference)();                      // every key with its default, accepted values and meaning
   int64_t states;  // flat buffers beside the parameters and gradients
 };
 
