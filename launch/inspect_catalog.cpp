@@ -1,5 +1,7 @@
 #include "launch/inspect.h"
 #include "objectives/catalog.h"
+#include "trainer/config/experiment.h"
+#include "trainer/config/to_toml.h"
 #include "trainer/evaluate/catalog.h"
 #include "trainer/model/catalog.h"
 #include "trainer/optim/catalog.h"

@@ -2,6 +2,7 @@
 
 #include "objectives/next_token.h"
 #include "trainer/config/find_kind.h"
+#include "trainer/config/to_toml.h"
 
 namespace lacuna {
 namespace {

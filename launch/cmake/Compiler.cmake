@@ -2,7 +2,7 @@
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)
 endif()
-set(CMAKE_CXX_FLAGS_RELEASE "-O3")  # checks stay on: no NDEBUG
+set(CMAKE_CXX_FLAGS_RELEASE "-O2")  # checks stay on: no NDEBUG; hot loops ask for -O3 themselves
 
 find_program(CCACHE ccache)
 if(CCACHE)
@@ -18,7 +18,7 @@ if(MOLD)
 endif()
 
 # AVX2 is the floor; the hot kernels also carry an AVX-512 version that is chosen at run time.
-add_compile_options(-march=x86-64-v3 -fno-math-errno)
+add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-march=x86-64-v3> $<$<COMPILE_LANGUAGE:CXX>:-fno-math-errno>)
 add_compile_definitions(LACUNA_VERSION="${PROJECT_VERSION}")
 if(LACUNA_SANITIZE)
   add_compile_options(-fsanitize=${LACUNA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
@@ -36,17 +36,25 @@ if(LACUNA_TIDY)
   set(CMAKE_CXX_CLANG_TIDY ${CLANG_TIDY})
 endif()
 
-# LibTorch's headers cost seconds a file; they are compiled once, with the first layer, and shared by every target after it.
+# LibTorch's headers cost ten seconds a file; they are compiled once, with the first target, and shared by every target after it.
+# Reading them back still costs two, so a file that names nothing of LibTorch, nor of a folder that is built on it, goes without.
+set(LACUNA_HEAVY_INCLUDE "^#include [\"<](ATen|c10|torch|objectives|launch/assemble|data/batch|tests/support/(network|gradients)|trainer/(checkpoint/checkpoint|checkpoint/safetensors\\.h|evaluate|kernels|model|objective|optim|parallel|step|trainer|training))")
 function(lacuna_precompile target)
   if(LACUNA_TIDY)
     target_precompile_headers(${target} PRIVATE ${CMAKE_SOURCE_DIR}/launch/cmake/precompiled.h)
-  elseif(NOT TARGET lacuna_precompiled)
-    file(WRITE ${CMAKE_BINARY_DIR}/precompiled.cpp "")
-    add_library(lacuna_precompiled OBJECT ${CMAKE_BINARY_DIR}/precompiled.cpp)
-    target_link_libraries(lacuna_precompiled PRIVATE lacuna_dependencies lacuna_warnings)
-    target_precompile_headers(lacuna_precompiled PRIVATE ${CMAKE_SOURCE_DIR}/launch/cmake/precompiled.h)
-    target_precompile_headers(${target} REUSE_FROM lacuna_precompiled)
   else()
+    if(NOT TARGET lacuna_precompiled)
+      file(WRITE ${CMAKE_BINARY_DIR}/precompiled.cpp "")
+      add_library(lacuna_precompiled OBJECT ${CMAKE_BINARY_DIR}/precompiled.cpp)
+      target_link_libraries(lacuna_precompiled PRIVATE lacuna_dependencies lacuna_warnings)
+      target_precompile_headers(lacuna_precompiled PRIVATE ${CMAKE_SOURCE_DIR}/launch/cmake/precompiled.h)
+    endif()
     target_precompile_headers(${target} REUSE_FROM lacuna_precompiled)
   endif()
+  foreach(source ${ARGN})
+    file(STRINGS ${source} heavy REGEX "${LACUNA_HEAVY_INCLUDE}" LIMIT_COUNT 1)
+    if(NOT heavy)
+      set_source_files_properties(${source} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+    endif()
+  endforeach()
 endfunction()

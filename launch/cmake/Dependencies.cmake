@@ -40,13 +40,3 @@ target_compile_definitions(lacuna_dependencies INTERFACE OMPI_SKIP_MPICXX)  # th
 target_include_directories(lacuna_dependencies SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
 target_link_options(lacuna_dependencies INTERFACE
   -Wl,-rpath,${LACUNA_LIBTORCH}/lib -Wl,--allow-shlib-undefined)
-
-option(LACUNA_CUDA "Use the CUDA toolkit" OFF)
-find_program(LACUNA_NVCC nvcc HINTS ENV CUDA_PATH ENV CUDA_HOME PATHS /usr/local/cuda PATH_SUFFIXES bin)
-if(NOT LACUNA_CUDA)
-  message(STATUS "CUDA: off; this build runs on the CPU alone")
-elseif(NOT LACUNA_NVCC)
-  message(STATUS "CUDA: no toolkit (nvcc) was found; this build runs on the CPU alone. Put nvcc on the PATH to use it")
-else()
-  message(STATUS "CUDA: ${LACUNA_NVCC}; no kernel for it stands yet, this build runs on the CPU alone")
-endif()

@@ -8,9 +8,9 @@ function(lacuna_test_program name)
   add_executable(${name} ${ARGN})
   # A program is compiled with -fPIE by default, and then cannot use the libraries' precompiled header.
   set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
-  target_compile_options(${name} PRIVATE -fPIC)
+  target_compile_options(${name} PRIVATE -fPIC $<$<CONFIG:Release>:-O1>)
   target_link_libraries(${name} PRIVATE lacuna_launch lacuna_warnings GTest::gtest)
-  lacuna_precompile(${name})
+  lacuna_precompile(${name} ${ARGN})
 endfunction()
 
 function(lacuna_register name label seconds)

@@ -1,6 +1,7 @@
 #include "trainer/model/catalog.h"
 
 #include "trainer/config/find_kind.h"
+#include "trainer/config/to_toml.h"
 #include "trainer/model/decoder.h"
 
 namespace lacuna {

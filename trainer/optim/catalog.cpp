@@ -1,6 +1,7 @@
 #include "trainer/optim/catalog.h"
 
 #include "trainer/config/find_kind.h"
+#include "trainer/config/to_toml.h"
 #include "trainer/optim/adamw.h"
 
 namespace lacuna {
