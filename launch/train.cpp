@@ -35,12 +35,12 @@ int dry_run(const Experiment& experiment, const Layout& layout) {
 
 int train(const TrainArguments& arguments) {
   const auto experiment = read_experiment(arguments.config, arguments.sets);
+  const auto resolved = resolved_config(experiment);
   if (launcher_rank() == 0) probe_corpora(experiment);
   const MpiSession mpi;
   const auto& stop_requested = listen_for_stop();
   const auto layout = lay_out(experiment, mpi.size());
   check_fit(experiment, layout.tensor);
-  const auto resolved = resolved_config(experiment);
   const Fault fault(experiment.run.fault);
   set_threads(experiment.run.threads);
   if (arguments.dry_run) return mpi.rank() == 0 ? dry_run(experiment, layout) : 0;

@@ -164,8 +164,8 @@ std::string CheckpointWriter::make_temporary_folder(uint64_t bytes) {
   }
   const uint64_t needed = bytes + bytes / 10, left = io_.free_bytes(folder_);
   if (needed > left) {
-    throw disk_error("a checkpoint needs " + std::to_string(needed >> 20) + " MiB, but " + folder_.string() + " has " +
-                     std::to_string(left >> 20) + " MiB left; free some space, lower checkpoint.keep, or choose another run.out");
+    throw disk_error("a checkpoint needs " + std::to_string(needed >> 10) + " KiB, but " + folder_.string() + " has " +
+                     std::to_string(left >> 10) + " KiB left; free some space, lower checkpoint.keep, or choose another run.out");
   }
   const std::string name = temporary_name(final_.filename().string(), nonce());
   io_.make_folder(folder_ / name);
