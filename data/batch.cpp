@@ -1,16 +1,32 @@
 #include "data/batch.h"
 
 namespace lacuna {
+namespace {
+
+// For a Batch and for a const Batch.
+template <class B>
+auto tensors_of(B& b) {
+  return std::array{&b.tokens,           &b.targets,        &b.weights,          &b.bidirectional,    &b.segments, &b.positions,
+                    &b.stream_positions, &b.encoder_tokens, &b.encoder_segments, &b.encoder_positions};
+}
+
+}  // namespace
+
+std::array<at::Tensor*, 10> Batch::tensors() { return tensors_of(*this); }
+std::array<const at::Tensor*, 10> Batch::tensors() const { return tensors_of(*this); }
 
 Batch Batch::to(at::Device device) const {
-  const auto move = [&](const at::Tensor& t) {
-    // Pinned memory travels beside the computation; on the same device nothing is copied.
-    return t.defined() ? t.to(device, /*non_blocking=*/device.is_cuda()) : t;
-  };
   Batch moved = *this;
-  for (at::Tensor* t : {&moved.tokens, &moved.targets, &moved.weights, &moved.bidirectional, &moved.segments, &moved.positions,
-                        &moved.stream_positions, &moved.encoder_tokens, &moved.encoder_segments, &moved.encoder_positions}) {
-    *t = move(*t);
+  for (at::Tensor* t : moved.tensors()) {
+    if (t->defined()) *t = t->to(device, /*non_blocking=*/device.is_cuda());
+  }
+  return moved;
+}
+
+Batch Batch::pinned() const {
+  Batch moved = *this;
+  for (at::Tensor* t : moved.tensors()) {
+    if (t->defined()) *t = t->pin_memory();
   }
   return moved;
 }

@@ -3,6 +3,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -31,7 +32,12 @@ struct Batch {
 
   int64_t rows() const { return tokens.size(0); }
   int64_t length() const { return tokens.size(1); }
+  // Every tensor of the batch, undefined ones included, always in the same order.
+  std::array<at::Tensor*, 10> tensors();
+  std::array<const at::Tensor*, 10> tensors() const;
   Batch to(at::Device device) const;
+  // In page-locked memory, from which a device copies beside its work; needs a device.
+  Batch pinned() const;
 };
 
 }  // namespace lacuna

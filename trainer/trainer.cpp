@@ -1,12 +1,12 @@
 #include "trainer/trainer.h"
 
-#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
 #include <chrono>
 #include <cmath>
 
 #include "data/error.h"
+#include "trainer/kernels/set_values.h"
 #include "trainer/optim/gradient_norm.h"
 #include "trainer/training_state.h"
 
@@ -17,26 +17,44 @@ constexpr size_t kStepsAhead = 3;
 
 bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
 
+// What all ranks must know of one another once a step: one message, summed over the world.
+enum Total : int64_t { kStop, kUnwritten, kTargets, kLoss, kMetrics, kNumTotals = kMetrics + 12 };
+// What the host reads of a step: the totals, and beside them this rank's loss and the gradient's norm.
+enum Result : int64_t { kOwnLoss = kNumTotals, kNorm, kNumResults };
+
 }  // namespace
 
 Trainer::Trainer(TrainerParts parts, TrainerPlan plan)
-    : p_(std::move(parts)), plan_(plan), step_done_(plan.first_step - 1), saved_step_(plan.first_step - 1) {}
+    : p_(std::move(parts)),
+      plan_(plan),
+      accumulate_(plan.record_graphs),
+      last_(plan.record_graphs, &accumulate_),
+      step_done_(plan.first_step - 1),
+      saved_step_(plan.first_step - 1) {
+  const auto options = p_.storage.gradients().options().dtype(at::kDouble);
+  totals_ = at::zeros({kNumTotals}, options);
+  results_ = at::zeros({kNumResults}, options);
+}
 
 Trainer::End Trainer::run() {
   Prefetch<StepInput> inputs([this](int64_t step) { return p_.source.at(step); }, plan_.first_step, kStepsAhead);
   p_.architecture.train();
   for (int64_t number = plan_.first_step; number <= plan_.last_step; ++number) {
     p_.watchdog.beat(number);
-    step_began_ = std::chrono::steady_clock::now();
     p_.fault.strike(p_.mesh.world().rank(), number);
+    started_.push_back({number, Clock::now()});  // the wait for data counts
 
-    report(step(inputs.next()));
+    step(inputs.next());
+    report_until(plan_.steps_in_flight);
 
     const bool stop = agreed_.stop || number == plan_.stop_after;
     const bool last = number == plan_.last_step;
-    if (due(number, plan_.evaluate_every) || (last && plan_.evaluate_every > 0)) evaluate(number);
+    const bool evaluates = due(number, plan_.evaluate_every) || (last && plan_.evaluate_every > 0);
+    const bool saves = due(number, plan_.checkpoint_every) || stop || last;
+    if (evaluates || saves) report_until(0);
+    if (evaluates) evaluate(number);
     if (agreed_.checkpoint_written) commit_save();
-    if (due(number, plan_.checkpoint_every) || stop || last) save(number);
+    if (saves) save(number);
     if (stop && !last) {
       commit_save();
       return End::stopped;
@@ -46,69 +64,83 @@ Trainer::End Trainer::run() {
   return End::finished;
 }
 
-StepReport Trainer::step(const StepInput& input) {
-  const double targets = count_targets(input);
-
-  p_.storage.zero_gradients();
-  double loss_sum = 0;
-  std::vector<std::pair<std::string, at::Tensor>> metrics;
+// Queues the whole step and waits for none of it; report_until reads later what it came to.
+void Trainer::step(const StepInput& input) {
+  p_.optimizer.begin(input.step, rate(input.step));
+  spoiled_ = p_.fault.spoils(p_.mesh.world().rank(), input.step);
+  totals_.zero_();
+  // The ranks of a tensor axis hold the same targets: only its first one counts them.
+  set_values(totals_, {p_.stop_requested ? 1.0 : 0.0, p_.checkpoints.written() ? 0.0 : 1.0,
+                       p_.mesh.tensor().rank() == 0 ? input.target_count : 0.0});
   for (const auto& batch : input.micro_batches) {
-    const Loss loss = p_.objective.loss(p_.architecture, batch);
-    if (&batch == &input.micro_batches.back()) p_.buckets.arm();  // reduce while this backward runs
-    (loss.sum / targets).backward();
-    loss_sum += loss.sum.item<double>();
-    for (size_t i = 0; i < loss.metrics.size(); ++i) {
-      if (i == metrics.size()) metrics.emplace_back(loss.metrics[i].first, at::zeros({}, at::kDouble));
-      metrics[i].second += loss.metrics[i].second.detach();
-    }
+    batch_.load(batch, totals_.device());
+    const bool last = &batch == &input.micro_batches.back();
+    (last ? last_ : accumulate_).run([&] {
+      accumulate(last);
+      if (last) update();
+    });
   }
+  readback_.send(results_);
+}
+
+// One micro-batch: its loss to the totals, its gradients, which are those of the sum, to the flat buffer.
+void Trainer::accumulate(bool last) {
+  const Loss loss = p_.objective.loss(p_.architecture, batch_.value());
+  if (last) p_.buckets.arm();  // reduce while this backward runs
+  loss.sum.backward();
+  add_total(kLoss, loss.sum);
+  metric_names_.clear();
+  for (const auto& [name, sum] : loss.metrics) {
+    add_total(kMetrics + static_cast<int64_t>(metric_names_.size()), sum);
+    metric_names_.push_back(name);
+  }
+  if (spoiled_) totals_.narrow(0, kLoss, 1).fill_(NAN);
+}
+
+void Trainer::update() {
   p_.buckets.finish();
-  if (p_.fault.spoils(p_.mesh.world().rank(), input.step)) loss_sum = NAN;
-
-  agreed_ = agree(loss_sum, metrics, targets);
-  const double norm = gradient_norm(p_.storage, p_.mesh.tensor());
-  refuse_not_finite(input.step, agreed_.loss, norm, loss_sum);
-  const double rate = p_.optimizer.learning_rate() * p_.schedule.factor(input.step);
-  p_.optimizer.step(input.step, rate, clip_factor(norm, p_.optimizer.clip_norm()));
-
-  step_done_ = input.step;
-  plan_.tokens_seen += plan_.tokens_per_step;
-  StepReport report;
-  report.step = input.step;
-  report.loss = agreed_.loss;
-  report.learning_rate = rate;
-  report.grad_norm = norm;
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - step_began_).count();
-  report.tokens = plan_.tokens_per_step;
-  report.tokens_seen = plan_.tokens_seen;
-  report.tokens_per_second = static_cast<double>(report.tokens) / report.seconds;
-  report.flops_per_second = report.tokens_per_second * plan_.flops_per_token;
-  for (size_t i = 0; i < metrics.size(); ++i) report.metrics.emplace_back(metrics[i].first, agreed_.metrics[i]);
-  return report;
-}
-
-double Trainer::count_targets(const StepInput& input) {
-  auto count = at::zeros({1}, at::kDouble).fill_(input.target_count);
-  p_.mesh.data().all_reduce(count, Reduce::sum);
-  const double targets = count.item<double>();
-  if (targets <= 0) throw data_error("step " + std::to_string(input.step) + " has no targets: every weight of its rows is 0");
-  return targets;
-}
-
-Trainer::Agreement Trainer::agree(double loss_sum, const std::vector<std::pair<std::string, at::Tensor>>& metrics,
-                                  double targets) {
-  auto message = at::zeros({3 + static_cast<int64_t>(metrics.size())}, at::kDouble);
-  auto* values = message.data_ptr<double>();
+  results_.narrow(0, kOwnLoss, 1).copy_(totals_.narrow(0, kLoss, 1));
   // The ranks of a tensor axis hold the same loss: only its first one speaks.
-  const bool speaks = p_.mesh.tensor().rank() == 0;
-  values[0] = p_.stop_requested ? 1 : 0;
-  values[1] = p_.checkpoints.written() ? 0 : 1;
-  values[2] = speaks ? loss_sum : 0;
-  for (size_t i = 0; i < metrics.size(); ++i) values[3 + i] = speaks ? metrics[i].second.item<double>() : 0;
-  p_.mesh.world().all_reduce(message, Reduce::sum);
-  Agreement agreed{.loss = values[2] / targets, .metrics = {}, .stop = values[0] > 0, .checkpoint_written = values[1] == 0};
-  for (size_t i = 0; i < metrics.size(); ++i) agreed.metrics.push_back(values[3 + i] / targets);
-  return agreed;
+  if (p_.mesh.tensor().rank() != 0) totals_.narrow(0, kLoss, kNumTotals - kLoss).zero_();
+  p_.mesh.world().all_reduce(totals_, Reduce::sum);
+  const auto [norm, scale] = gradient_scale(squared_gradient_norm(p_.storage, p_.mesh.tensor()), totals_.narrow(0, kTargets, 1),
+                                            totals_.narrow(0, kLoss, 1), p_.optimizer.clip_norm());
+  p_.optimizer.update(scale);
+  results_.narrow(0, 0, kNumTotals).copy_(totals_);
+  results_.narrow(0, kNorm, 1).copy_(norm);
+}
+
+void Trainer::add_total(int64_t total, const at::Tensor& sum) { totals_.narrow(0, total, 1).add_(sum.detach()); }
+
+double Trainer::rate(int64_t step) const { return p_.optimizer.learning_rate() * p_.schedule.factor(step); }
+
+void Trainer::report_until(int64_t in_flight) {
+  while (static_cast<int64_t>(started_.size()) > in_flight) {
+    const auto result = readback_.take();
+    const auto [step, began] = started_.front();
+    started_.pop_front();
+    const double targets = result[kTargets];
+    if (targets <= 0) throw data_error("step " + std::to_string(step) + " has no targets: every weight of its rows is 0");
+    refuse_not_finite(step, result[kLoss] / targets, result[kNorm], result[kOwnLoss]);
+    agreed_ = {.stop = result[kStop] > 0, .checkpoint_written = result[kUnwritten] == 0};
+    step_done_ = step;
+    plan_.tokens_seen += plan_.tokens_per_step;
+
+    StepReport report;
+    report.step = step;
+    report.loss = result[kLoss] / targets;
+    report.learning_rate = rate(step);
+    report.grad_norm = result[kNorm];
+    const auto now = Clock::now();
+    report.seconds = std::chrono::duration<double>(now - std::max(began, reported_)).count();
+    reported_ = now;
+    report.tokens = plan_.tokens_per_step;
+    report.tokens_seen = plan_.tokens_seen;
+    report.tokens_per_second = static_cast<double>(report.tokens) / report.seconds;
+    report.flops_per_second = report.tokens_per_second * plan_.flops_per_token;
+    for (size_t i = 0; i < metric_names_.size(); ++i) report.metrics.emplace_back(metric_names_[i], result[kMetrics + i] / targets);
+    write(report);
+  }
 }
 
 void Trainer::refuse_not_finite(int64_t step, double loss, double norm, double own_loss) {
@@ -128,7 +160,7 @@ void Trainer::refuse_not_finite(int64_t step, double loss, double norm, double o
                   std::to_string(step));
 }
 
-void Trainer::report(const StepReport& r) {
+void Trainer::write(const StepReport& r) {
   p_.screen.step(r);
   if (p_.metrics == nullptr) return;
   nlohmann::ordered_json line{{"event", "step"},

@@ -2,31 +2,37 @@
 #pragma once
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "trainer/batch_slot.h"
 #include "trainer/checkpoint/checkpoint_writer.h"
 #include "trainer/evaluate/evaluation.h"
 #include "trainer/fault.h"
+#include "trainer/kernels/graph.h"
 #include "trainer/model/flat_storage.h"
 #include "trainer/objective.h"
 #include "trainer/optim/optimizer.h"
 #include "trainer/optim/schedule.h"
 #include "trainer/parallel/gradient_buckets.h"
 #include "trainer/parallel/watchdog.h"
+#include "trainer/readback.h"
 #include "trainer/report/run_folder.h"
 #include "trainer/report/screen.h"
 #include "trainer/step_stream.h"
 
 namespace lacuna {
 
-// When things happen, in steps; 0 = never.
+// When things happen, in steps (0 = never), and how far the host runs ahead of the device.
 struct TrainerPlan {
   int64_t first_step = 1, last_step = 0;
   int64_t tokens_per_step = 0, tokens_seen = 0;
   int64_t stop_after = 0, evaluate_every = 0, checkpoint_every = 0;
+  int64_t steps_in_flight = 0;  // queued on the device before their results are read
+  bool record_graphs = false;
   double flops_per_token = 0;
 };
 
@@ -62,27 +68,42 @@ class Trainer {
   int64_t step_done() const { return step_done_; }  // from any thread
 
  private:
-  StepReport step(const StepInput& input);
-  double count_targets(const StepInput& input);
-  // What all ranks must know of each other once a step, in one message.
-  struct Agreement {
-    double loss = 0;
-    std::vector<double> metrics;
-    bool stop = false, checkpoint_written = false;
-  };
-  Agreement agree(double loss_sum, const std::vector<std::pair<std::string, at::Tensor>>& metrics, double targets);
+  using Clock = std::chrono::steady_clock;
+
+  void step(const StepInput& input);
+  void accumulate(bool last);
+  void update();
+  void add_total(int64_t total, const at::Tensor& sum);
+  double rate(int64_t step) const;
+  // Reads the oldest results until at most `in_flight` steps are unread.
+  void report_until(int64_t in_flight);
   void refuse_not_finite(int64_t step, double loss, double norm, double own_loss);
-  void report(const StepReport& report);
+  void write(const StepReport& report);
   void evaluate(int64_t step);
   void save(int64_t step);
   void commit_save();
 
   TrainerParts p_;
   TrainerPlan plan_;
+  Graph accumulate_, last_;  // of a micro-batch; of a step's last one with the update
+  BatchSlot batch_;
+  at::Tensor totals_, results_;  // float64, on the device, as trainer.cpp numbers them
+  bool spoiled_ = false;
+  std::vector<std::string> metric_names_;
+  Readback readback_;
+  struct Started {
+    int64_t step;
+    Clock::time_point began;
+  };
+  std::deque<Started> started_;  // queued and not reported
+  Clock::time_point reported_{};
+  // What the last step that was read says of the world.
+  struct Agreement {
+    bool stop = false, checkpoint_written = false;
+  };
   Agreement agreed_;
   std::atomic<int64_t> step_done_;  // the watchdog reads it
   int64_t saved_step_ = 0;
-  std::chrono::steady_clock::time_point step_began_;  // before the step's data are waited for
 };
 
 }  // namespace lacuna

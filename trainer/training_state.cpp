@@ -7,7 +7,7 @@ namespace {
 
 // Every tensor that belongs to a parameter: the prefix of its name in a checkpoint and the flat buffer that holds it.
 std::vector<std::pair<std::string, at::Tensor>> buffers(const FlatStorage& storage, const Optimizer* optimizer) {
-  std::vector<std::pair<std::string, at::Tensor>> all{{"parameter.", storage.parameters()}};
+  std::vector<std::pair<std::string, at::Tensor>> all{{"parameter.", storage.master()}};
   if (optimizer != nullptr) {
     for (const auto& [name, flat] : optimizer->state()) all.emplace_back("optimizer." + name + ".", flat);
   }
@@ -56,6 +56,7 @@ void restore(const Checkpoint& checkpoint, FlatStorage& storage, Optimizer* opti
       flat.narrow(0, range.offset, range.count).view(range.shape).copy_(value);
     }
   }
+  storage.take_master();
 }
 
 }  // namespace lacuna

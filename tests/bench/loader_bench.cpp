@@ -2,6 +2,9 @@
 //   loader_bench windows CORPUS                      random windows of 1025 tokens, read alone
 //   loader_bench batches CORPUS                      the same as next-token batches of 12 rows, through sampler and prefetch
 //   loader_bench train CONFIG CORPUS ROUNDS STEPS    training steps that take turns: with the loader, and on one fixed batch
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros.h>
+
 #include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -79,12 +82,16 @@ struct Steps {
   }
 
   void step(const StepInput& input) {
-    storage.zero_gradients();
+    auto total = at::zeros({1}, at::kDouble);
     for (const auto& batch : input.micro_batches) {
-      (objective->loss(*network->architecture, batch).sum / input.target_count).backward();
+      const auto sum = objective->loss(*network->architecture, batch).sum;
+      sum.backward();
+      total.add_(sum.detach());
     }
-    const double norm = gradient_norm(storage, mesh->tensor());
-    optimizer->step(++done, optimizer->learning_rate(), clip_factor(norm, optimizer->clip_norm()));
+    const auto targets = at::full({1}, input.target_count, at::kDouble);
+    optimizer->begin(++done, optimizer->learning_rate());
+    optimizer->update(
+        gradient_scale(squared_gradient_norm(storage, mesh->tensor()), targets, total, optimizer->clip_norm()).scale);
   }
 
   Experiment experiment;

@@ -6,8 +6,8 @@
 #include <limits>
 
 #include "data/random.h"
+#include "tests/support/update.h"
 #include "trainer/optim/adamw.h"
-#include "trainer/optim/gradient_norm.h"
 #include "trainer/optim/schedule.h"
 #include "trainer/parallel/mesh.h"
 
@@ -57,9 +57,12 @@ TEST(AdamWTest, TenStepsAreThoseOfALoopOfDoubles) {
   for (int step = 1; step <= 10; ++step) {
     parameters.draw_gradients(step);
     const double rate = 0.01 * step, clip = 1.0 / step;
-    optimizer.step(step, rate, clip);
+    std::vector<std::vector<double>> gradients;
+    for (const auto& p : parameters.list) gradients.push_back(values_of(p.value.grad()));
+    testing::update(optimizer, step, rate, clip);
+    EXPECT_EQ(parameters.storage->gradients().abs().max().item<double>(), 0) << "the next step starts from nothing";
     for (size_t p = 0; p < expected.size(); ++p) {
-      const auto gradient = values_of(parameters.list[p].value.grad());
+      const auto& gradient = gradients[p];
       const double decay = parameters.list[p].full_shape.size() >= 2 ? o.weight_decay : 0;
       for (size_t i = 0; i < gradient.size(); ++i) {
         const double g = clip * gradient[i];
@@ -84,7 +87,7 @@ TEST(AdamWTest, DecayFallsOnTensorsOfTwoAndMoreDimensionsOnly) {
   std::vector<std::vector<double>> before;
   for (const auto& p : parameters.list) before.push_back(values_of(p.value.detach()));
   parameters.storage->zero_gradients();
-  optimizer.step(1, 0.1, 1);
+  testing::update(optimizer, 1, 0.1, 1);
   for (size_t p = 0; p < before.size(); ++p) {
     const double kept = parameters.list[p].full_shape.size() >= 2 ? 1 - 0.1 * 0.5 : 1;
     const auto after = values_of(parameters.list[p].value.detach());
@@ -97,7 +100,7 @@ TEST(AdamWTest, GapsBetweenParametersStayZero) {
   AdamW optimizer({}, *parameters.storage);
   for (int step = 1; step <= 3; ++step) {
     parameters.draw_gradients(step);
-    optimizer.step(step, 0.1, 1);
+    testing::update(optimizer, step, 0.1, 1);
   }
   std::vector<at::Tensor> buffers{parameters.storage->parameters()};
   for (const auto& [name, buffer] : optimizer.state()) buffers.push_back(buffer);
@@ -119,16 +122,36 @@ TEST(GradientNormTest, IsTheEuclideanNormOfAllGradients) {
     for (const double g : values_of(p.value.grad())) squares += g * g;
   }
   const auto mesh = make_self_mesh();
-  EXPECT_NEAR(gradient_norm(*parameters.storage, mesh->tensor()), std::sqrt(squares), 1e-6 * std::sqrt(squares));
+  EXPECT_NEAR(testing::gradient_norm(*parameters.storage, mesh->tensor()), std::sqrt(squares), 1e-6 * std::sqrt(squares));
   parameters.list[1].value.grad()[2].fill_(std::numeric_limits<float>::quiet_NaN());
-  EXPECT_TRUE(std::isnan(gradient_norm(*parameters.storage, mesh->tensor())));
+  EXPECT_TRUE(std::isnan(testing::gradient_norm(*parameters.storage, mesh->tensor())));
 }
 
-TEST(GradientNormTest, ClippingBringsLongGradientsToTheLimitAndLeavesShortOnes) {
-  EXPECT_EQ(clip_factor(4, 1), 0.25);
-  EXPECT_EQ(clip_factor(0.5, 1), 1);
-  EXPECT_EQ(clip_factor(1, 1), 1);
-  EXPECT_EQ(clip_factor(4, 0), 1) << "0 turns clipping off";
+TEST(GradientNormTest, TheScaleTakesTheSumToTheMeanAndLongGradientsToTheLimit) {
+  using testing::number;
+  const auto scale = [](double squared, double count, double limit) {
+    return gradient_scale(number(squared), number(count), number(1), limit).scale.item<float>();
+  };
+  EXPECT_EQ(gradient_scale(number(64), number(2), number(1), 1).norm.item<double>(), 4) << "of the mean";
+  EXPECT_EQ(scale(64, 2, 1), 0.125f) << "norm 4, brought to 1, of a sum over 2";
+  EXPECT_EQ(scale(1, 2, 1), 0.5f);
+  EXPECT_EQ(scale(4, 2, 1), 0.5f);
+  EXPECT_EQ(scale(64, 2, 0), 0.5f) << "0 turns clipping off";
+  EXPECT_EQ(scale(0, 2, 1), 0.5f) << "no gradient";
+}
+
+TEST(GradientNormTest, WhatIsNotFiniteChangesNoParameter) {
+  using testing::number;
+  const double infinity = std::numeric_limits<double>::infinity();
+  EXPECT_TRUE(std::isnan(gradient_scale(number(infinity), number(2), number(1), 1).scale.item<float>()));
+  EXPECT_TRUE(std::isnan(gradient_scale(number(4), number(2), number(infinity), 1).scale.item<float>()));
+  Parameters parameters;
+  AdamW optimizer({}, *parameters.storage);
+  parameters.draw_gradients(1);
+  const auto before = values_of(parameters.storage->master());
+  testing::update(optimizer, 1, 0.1, std::numeric_limits<double>::quiet_NaN());
+  EXPECT_EQ(values_of(parameters.storage->master()), before);
+  EXPECT_EQ(parameters.storage->gradients().abs().max().item<double>(), 0);
 }
 
 constexpr int64_t kTotal = 100, kWarmup = 10;

@@ -4,7 +4,7 @@
 
 namespace lacuna {
 
-// values: contiguous float32. Not finite where an element is not.
-double squared_norm(const at::Tensor& values);
+// values: contiguous float32. Returns (1) float64 on the same device, not finite where an element is not.
+at::Tensor squared_norm(const at::Tensor& values);
 
 }  // namespace lacuna

@@ -1,4 +1,7 @@
 #include "trainer/kernels/squared_norm.h"
+
+#include <ATen/ops/empty.h>
+
 #include "trainer/kernels/wide.h"
 
 namespace lacuna {
@@ -14,11 +17,13 @@ LACUNA_WIDE float block_sum(const float* x, int64_t n) {
 
 }  // namespace
 
-double squared_norm(const at::Tensor& values) {
+at::Tensor squared_norm(const at::Tensor& values) {
   const auto* x = values.const_data_ptr<float>();
   double sum = 0;
   for (int64_t begin = 0; begin < values.numel(); begin += kBlock) sum += block_sum(x + begin, std::min(kBlock, values.numel() - begin));
-  return sum;
+  auto result = at::empty({1}, at::kDouble);
+  *result.data_ptr<double>() = sum;
+  return result;
 }
 
 }  // namespace lacuna

@@ -9,6 +9,7 @@
 #include "data/batch.h"
 #include "trainer/model/head.h"
 #include "trainer/model/parameters.h"
+#include "trainer/model/recompute.h"
 #include "trainer/parallel/mesh.h"
 
 namespace lacuna {
@@ -32,6 +33,9 @@ struct ModelContext {
   int64_t vocabulary_size;   // the tokenizer's ids and the objective's special tokens
   int64_t max_length;        // longest row
   uint64_t seed;             // of dropout
+  // Blocks as single autograd nodes of fixed kernels (fused_halves.h) where they can carry the batch; needs bf16 on a GPU.
+  bool fused = false;
+  Recompute recompute = Recompute::none;
 };
 
 // What the head reads: one state per position.

@@ -5,12 +5,12 @@
 namespace lacuna {
 
 Attention::Attention(const ModelContext& context, const AttentionShape& s)
-    : axis_(context.mesh.tensor()), head_size_(s.head_size()) {
-  const int64_t kv_size = s.num_kv_heads * head_size_;
-  const auto column = [&](int64_t out) { return std::make_shared<ColumnParallelLinear>(context, s.hidden_size, out, s.input_bias); };
-  query_ = register_module("query", column(s.hidden_size));
-  key_ = register_module("key", column(kv_size));
-  value_ = register_module("value", column(kv_size));
+    : axis_(context.mesh.tensor()),
+      shape_(s),
+      head_size_(s.head_size()),
+      input_(*this, context, s.hidden_size,
+             {{"query", s.hidden_size}, {"key", s.num_kv_heads * s.head_size()}, {"value", s.num_kv_heads * s.head_size()}},
+             s.input_bias) {
   output_ = register_module(
       "output", std::make_shared<RowParallelLinear>(context, s.hidden_size, s.hidden_size, s.output_bias, s.output_deviation));
 }
@@ -19,7 +19,7 @@ at::Tensor Attention::forward(const at::Tensor& x, const AttentionPattern& patte
                               KeyValueCache* cache) const {
   const auto shared = copy_to_axis(x, axis_);
   const auto heads = [&](const at::Tensor& y) { return y.view({y.size(0), y.size(1), -1, head_size_}).transpose(1, 2); };
-  auto q = heads(query_->forward(shared)), k = heads(key_->forward(shared)), v = heads(value_->forward(shared));
+  auto q = heads(input_.forward(0, shared)), k = heads(input_.forward(1, shared)), v = heads(input_.forward(2, shared));
   if (angles != nullptr) {
     q = rotary(q, *angles);
     k = rotary(k, *angles);
@@ -33,6 +33,20 @@ at::Tensor Attention::forward(const at::Tensor& x, const AttentionPattern& patte
   }
   const auto mixed = attention(q, k, v, pattern);
   return output_->forward(mixed.transpose(1, 2).reshape({x.size(0), x.size(1), -1}));
+}
+
+AttentionHalf Attention::half(const Norm& norm, bool causal, const RotaryTable& rotary, const at::Tensor& positions) const {
+  return {.norm = norm.weights(),
+          .input = input_.packed(),
+          .output = output_->weights(),
+          .shape = {.num_heads = shape_.num_heads / axis_.size(),
+                    .num_kv_heads = shape_.num_kv_heads / axis_.size(),
+                    .head_size = head_size_,
+                    .causal = causal},
+          .rotary = rotary,
+          .positions = positions,
+          .axis = &axis_,
+          .parameters = joined({norm.parameters(), input_.parameters(), output_->parameters()})};
 }
 
 }  // namespace lacuna

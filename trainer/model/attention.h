@@ -2,6 +2,8 @@
 #pragma once
 #include "trainer/kernels/attention.h"
 #include "trainer/kernels/rotary.h"
+#include "trainer/model/fused_halves.h"
+#include "trainer/model/norm.h"
 #include "trainer/model/parallel_linear.h"
 
 namespace lacuna {
@@ -25,11 +27,14 @@ class Attention : public torch::nn::Module {
   Attention(const ModelContext& context, const AttentionShape& shape);
   // `angles` may be null (no rotary positions); `cache`, where given, is extended by these positions and attended to whole.
   at::Tensor forward(const at::Tensor& x, const AttentionPattern& pattern, const RotaryAngles* angles, KeyValueCache* cache) const;
+  // norm(x) and this, as one node; `rotary` undefined where there are no rotary positions.
+  AttentionHalf half(const Norm& norm, bool causal, const RotaryTable& rotary, const at::Tensor& positions) const;
 
  private:
   Communicator& axis_;
+  AttentionShape shape_;
   int64_t head_size_;
-  std::shared_ptr<ColumnParallelLinear> query_, key_, value_;
+  ColumnParallelLinears input_;  // query, key and value
   std::shared_ptr<RowParallelLinear> output_;
 };
 

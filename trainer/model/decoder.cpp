@@ -48,6 +48,14 @@ at::Tensor DecoderBlock::forward(at::Tensor x, const AttentionPattern& pattern, 
   return x + drop(feed_forward_->forward(feed_forward_norm_->forward(x)), "feed_forward", stream_positions);
 }
 
+ResidualStream DecoderBlock::forward(ResidualStream x, bool causal, const RotaryTable& rotary, const at::Tensor& positions,
+                                     Recompute recompute) const {
+  auto attention = attention_->half(*attention_norm_, causal, rotary, positions);
+  auto feed_forward = feed_forward_->half(*feed_forward_norm_);
+  attention.recompute = feed_forward.recompute = recompute;
+  return feed_forward_half(attention_half(x, std::move(attention)), std::move(feed_forward));
+}
+
 void Decoder::check(const Options& given, const Section& section, int64_t tensor_size) {
   const auto o = with_defaults(given);
   const auto divides = [&](std::string_view key, int64_t value, int64_t by, const std::string& of) {
@@ -76,6 +84,8 @@ Offers Decoder::offers(const Options& o) {
 Decoder::Decoder(const Options& given, const ModelContext& context)
     : options_(with_defaults(given)),
       mesh_(context.mesh),
+      fused_(context.fused),
+      recompute_(context.recompute),
       max_length_(context.max_length),
       vocabulary_size_(context.vocabulary_size),
       random_(Random(context.seed, 1).fork("dropout").fork("embedding")) {
@@ -122,10 +132,31 @@ at::Tensor Decoder::stack(const Batch& batch, const AttentionPattern& pattern, c
   return final_norm_->forward(x);
 }
 
+bool Decoder::fuses(const AttentionPattern& pattern) const {
+  const auto& o = options_;
+  const int64_t ranks = mesh_.tensor().size(), head_size = o.hidden_size / o.num_heads;
+  // Packed weights lie side by side where every part fills whole lines of flat storage.
+  const auto whole_lines = [&](int64_t size) { return size / ranks % 32 == 0; };
+  return fused_ && !pattern.scores.defined() && (o.dropout == 0 || !is_training()) && head_size % 8 == 0 && head_size <= 128 &&
+         whole_lines(o.hidden_size) && whole_lines(o.num_kv_heads * head_size) && whole_lines(o.feed_forward_size);
+}
+
+at::Tensor Decoder::fused_stack(const Batch& batch, bool causal) const {
+  const auto& o = options_;
+  if (o.position == PositionKind::rotary && !rotary_.cosine.defined()) {
+    rotary_ = rotary_table(max_length_, o.hidden_size / o.num_heads, o.rotary_base, batch.tokens.device());
+  }
+  ResidualStream x = embedding_->forward(batch.tokens, position_, batch.positions);
+  for (const auto& block : blocks_) x = block->forward(x, causal, rotary_, batch.positions, recompute_);
+  return final_norm(x, final_norm_->weights(), final_norm_->parameters());
+}
+
 Hidden Decoder::forward(const Batch& batch) {
+  const auto visible = pattern(batch);
+  if (fuses(visible)) return {fused_stack(batch, visible.causal)};
   const auto positions =
       batch.positions.defined() ? batch.positions : at::arange(batch.length(), batch.tokens.options().dtype(at::kInt));
-  return {stack(batch, pattern(batch), positions, nullptr)};
+  return {stack(batch, visible, positions, nullptr)};
 }
 
 double Decoder::flops_per_token(int64_t length) const {

@@ -60,6 +60,9 @@ class DecoderBlock : public torch::nn::Module {
   DecoderBlock(const ModelContext& context, const DecoderOptions& options, int64_t layer);
   at::Tensor forward(at::Tensor x, const AttentionPattern& pattern, const RotaryAngles* angles, KeyValueCache* cache,
                      const at::Tensor& stream_positions) const;
+  // The same as two autograd nodes, without dropout.
+  ResidualStream forward(ResidualStream x, bool causal, const RotaryTable& rotary, const at::Tensor& positions,
+                         Recompute recompute) const;
 
  private:
   at::Tensor drop(const at::Tensor& x, std::string_view half, const at::Tensor& stream_positions) const;
@@ -90,10 +93,16 @@ class Decoder : public Architecture {
   friend class DecoderGeneration;
   at::Tensor stack(const Batch& batch, const AttentionPattern& pattern, const at::Tensor& positions,
                    std::vector<KeyValueCache>* caches) const;
+  // The same of fused halves, and whether they can carry it.
+  at::Tensor fused_stack(const Batch& batch, bool causal) const;
+  bool fuses(const AttentionPattern& pattern) const;
   AttentionPattern pattern(const Batch& batch) const;
 
   Options options_;
   Mesh& mesh_;
+  bool fused_;
+  Recompute recompute_;
+  mutable RotaryTable rotary_;  // of the fused halves, made at their first use on the device where they are
   int64_t max_length_;
   int64_t vocabulary_size_;
   Random random_;

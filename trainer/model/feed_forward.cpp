@@ -6,27 +6,41 @@
 #include "trainer/parallel/collectives.h"
 
 namespace lacuna {
+namespace {
+
+std::vector<ColumnParallelLinears::Output> inputs(Activation activation, int64_t size) {
+  if (is_gated(activation)) return {{"gate", size}, {"up", size}};
+  return {{"up", size}};
+}
+
+}  // namespace
 
 FeedForward::FeedForward(const ModelContext& context, int64_t hidden_size, int64_t size, Activation activation, bool bias,
                          double output_deviation)
-    : axis_(context.mesh.tensor()), activation_(activation) {
-  if (is_gated(activation)) {
-    gate_ = register_module("gate", std::make_shared<ColumnParallelLinear>(context, hidden_size, size, bias));
-  }
-  up_ = register_module("up", std::make_shared<ColumnParallelLinear>(context, hidden_size, size, bias));
+    : axis_(context.mesh.tensor()), activation_(activation), input_(*this, context, hidden_size, inputs(activation, size), bias) {
   down_ = register_module("down", std::make_shared<RowParallelLinear>(context, size, hidden_size, bias, output_deviation));
 }
 
 at::Tensor FeedForward::forward(const at::Tensor& x) const {
   const auto shared = copy_to_axis(x, axis_);
-  const auto up = up_->forward(shared);
+  const auto gate = [&] { return input_.forward(0, shared); };
+  const auto up = input_.forward(is_gated(activation_) ? 1 : 0, shared);
   switch (activation_) {
     case Activation::gelu: return down_->forward(at::gelu(up, "none"));
     case Activation::gelu_tanh: return down_->forward(at::gelu(up, "tanh"));
-    case Activation::swiglu: return down_->forward(at::silu(gate_->forward(shared)) * up);
-    case Activation::geglu: return down_->forward(at::gelu(gate_->forward(shared), "none") * up);
+    case Activation::swiglu: return down_->forward(at::silu(gate()) * up);
+    case Activation::geglu: return down_->forward(at::gelu(gate(), "none") * up);
   }
   throw std::logic_error("unreachable: an activation without a case");
+}
+
+FeedForwardHalf FeedForward::half(const Norm& norm) const {
+  return {.norm = norm.weights(),
+          .input = input_.packed(),
+          .output = down_->weights(),
+          .activation = activation_,
+          .axis = &axis_,
+          .parameters = joined({norm.parameters(), input_.parameters(), down_->parameters()})};
 }
 
 }  // namespace lacuna

@@ -21,9 +21,9 @@ Error misuse(const std::string& name, const std::string& what) {
 }
 
 // Zeros. Pages of an anonymous mapping are zero and come when they are first written, and large ones spare the TLB.
-at::Tensor make_buffer(int64_t count, at::Device device) {
-  const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
-  if (!device.is_cpu() || count == 0) return at::zeros({count}, options);
+at::Tensor make_buffer(int64_t count, at::Device device, at::ScalarType type = at::kFloat) {
+  const auto options = at::TensorOptions().dtype(type).device(device);
+  if (!device.is_cpu() || count == 0 || type != at::kFloat) return at::zeros({count}, options);
   const size_t bytes = static_cast<size_t>(count) * sizeof(float);
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
@@ -41,12 +41,11 @@ at::Tensor make_buffer(int64_t count, at::Device device) {
 
 }  // namespace
 
-FlatStorage::FlatStorage(std::vector<ParameterSpec>& parameters, int64_t data_size) {
+FlatStorage::FlatStorage(std::vector<ParameterSpec>& parameters, int64_t data_size, at::Device device, at::ScalarType compute) {
   int64_t end = 0;
   for (const ParameterSpec& parameter : parameters) {
     if (parameter.value.scalar_type() != at::kFloat) throw misuse(parameter.name, "is not fp32");
     if (!parameter.value.is_leaf()) throw misuse(parameter.name, "is not a leaf of the autograd graph");
-    if (parameter.value.device() != parameters[0].value.device()) throw misuse(parameter.name, "is on another device");
     ranges_.push_back({.name = parameter.name,
                        .offset = round_up(end, kAlignment),
                        .count = parameter.value.numel(),
@@ -58,8 +57,8 @@ FlatStorage::FlatStorage(std::vector<ParameterSpec>& parameters, int64_t data_si
     end = ranges_.back().offset + ranges_.back().count;
   }
   const int64_t total = round_up(end, kAlignment * data_size);
-  const at::Device device = parameters.empty() ? at::Device(at::kCPU) : parameters[0].value.device();
-  parameters_ = make_buffer(total, device);
+  master_ = make_buffer(total, device);
+  parameters_ = compute == at::kFloat ? master_ : make_buffer(total, device, compute);
   gradients_ = make_buffer(total, device);
 
   const c10::AutoGradMode no_graph(false);
@@ -70,6 +69,7 @@ FlatStorage::FlatStorage(std::vector<ParameterSpec>& parameters, int64_t data_si
     };
     const at::Tensor gradient = view(gradients_);
     value.set_data(view(parameters_));
+    parameters[i].master = view(master_);
     if (value.requires_grad()) value.mutable_grad() = gradient;
     values_.push_back(value);
   }
@@ -77,12 +77,16 @@ FlatStorage::FlatStorage(std::vector<ParameterSpec>& parameters, int64_t data_si
 
 void FlatStorage::zero_gradients() { gradients_.zero_(); }
 
+void FlatStorage::take_master() {
+  if (!parameters_.is_same(master_)) parameters_.copy_(master_);
+}
+
 void FlatStorage::check_views() const {
-  const auto* values = static_cast<const float*>(parameters_.const_data_ptr());
+  const auto* values = static_cast<const char*>(parameters_.const_data_ptr());
   const auto* gradients = static_cast<const float*>(gradients_.const_data_ptr());
   for (size_t i = 0; i < values_.size(); ++i) {
     const at::Tensor& value = values_[i];
-    if (value.const_data_ptr() != values + ranges_[i].offset) throw misuse(ranges_[i].name, "no longer lies in the flat buffer");
+    if (value.const_data_ptr() != values + ranges_[i].offset * parameters_.element_size()) throw misuse(ranges_[i].name, "no longer lies in the flat buffer");
     if (!value.requires_grad()) continue;
     if (!value.grad().defined() || value.grad().const_data_ptr() != gradients + ranges_[i].offset) {
       throw misuse(ranges_[i].name,

@@ -15,4 +15,12 @@ at::Tensor Norm::forward(const at::Tensor& x) const {
   return at::layer_norm(x, {x.size(-1)}, weight_, bias_.defined() ? std::optional<at::Tensor>(bias_) : std::nullopt, epsilon_);
 }
 
+NormWeights Norm::weights() const {
+  return {.values = {.weight = weight_, .bias = bias_, .centred = kind_ == NormKind::layer_norm, .epsilon = epsilon_},
+          .weight_gradient = weight_.grad(),
+          .bias_gradient = bias_.defined() ? bias_.grad() : at::Tensor()};
+}
+
+std::vector<at::Tensor> Norm::parameters() const { return bias_.defined() ? std::vector{weight_, bias_} : std::vector{weight_}; }
+
 }  // namespace lacuna

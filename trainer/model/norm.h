@@ -1,6 +1,7 @@
 // Normalisation over the hidden size: LayerNorm (Ba et al. 2016) or RMSNorm (Zhang and Sennrich 2019).
 #pragma once
 #include "trainer/model/architecture.h"
+#include "trainer/model/fused_halves.h"
 
 namespace lacuna {
 
@@ -12,6 +13,8 @@ class Norm : public torch::nn::Module {
  public:
   Norm(const ModelContext& context, NormKind kind, int64_t size, bool bias, double epsilon);
   at::Tensor forward(const at::Tensor& x) const;
+  NormWeights weights() const;
+  std::vector<at::Tensor> parameters() const;  // those it has
 
  private:
   NormKind kind_;

@@ -6,6 +6,7 @@
 #include <ATen/ops/zeros_like.h>
 
 #include <numeric>
+#include <unordered_map>
 
 #include "data/random.h"
 
@@ -16,20 +17,24 @@ at::Tensor ParameterTable::declare(torch::nn::Module& module, const std::string&
   auto local_shape = full_shape;
   if (partition_dim >= 0) local_shape[static_cast<size_t>(partition_dim)] /= parts;
   auto& parameter = module.register_parameter(name, at::empty(local_shape, at::kFloat));
-  specs_[parameter.unsafeGetTensorImpl()] = {.name = name,
-                                             .full_shape = std::move(full_shape),
-                                             .partition_dim = partition_dim,
-                                             .initial = initial,
-                                             .deviation = deviation,
-                                             .value = parameter};
+  specs_.push_back({.name = name,
+                    .full_shape = std::move(full_shape),
+                    .partition_dim = partition_dim,
+                    .initial = initial,
+                    .deviation = deviation,
+                    .value = parameter,
+                    .master = {}});
   return parameter;
 }
 
 std::vector<ParameterSpec> ParameterTable::list(const torch::nn::Module& root) const {
+  std::unordered_map<const c10::TensorImpl*, std::string> names;
+  for (const auto& named : root.named_parameters()) names.emplace(named.value().unsafeGetTensorImpl(), named.key());
   std::vector<ParameterSpec> parameters;
-  for (const auto& named : root.named_parameters()) {
-    auto spec = specs_.at(named.value().unsafeGetTensorImpl());
-    spec.name = named.key();
+  for (auto spec : specs_) {
+    const auto name = names.find(spec.value.unsafeGetTensorImpl());
+    if (name == names.end()) continue;  // of another tree
+    spec.name = name->second;
     parameters.push_back(std::move(spec));
   }
   return parameters;
@@ -53,8 +58,8 @@ Runs runs_of(const ParameterSpec& p, int tensor_rank, int tensor_size) {
   return {product(0, dim), local, full, local * tensor_rank};
 }
 
-void fill_normal(const ParameterSpec& p, const Random& random, const Runs& runs) {
-  auto* values = p.value.data_ptr<float>();
+void fill_normal(const at::Tensor& out, const ParameterSpec& p, const Random& random, const Runs& runs) {
+  auto* values = out.data_ptr<float>();
   const auto deviation = static_cast<float>(p.deviation);
   at::parallel_for(0, runs.outer * runs.inner, 1 << 14, [&](int64_t begin, int64_t end) {
     std::array<float, 4> block{};
@@ -73,11 +78,18 @@ void initialize(std::vector<ParameterSpec>& parameters, uint64_t seed, int tenso
   const torch::NoGradGuard no_grad;
   const Random root(seed, 0);
   for (auto& p : parameters) {
+    const auto& target = p.master.defined() ? p.master : p.value;
     switch (p.initial) {
-      case InitialValues::zeros: p.value.zero_(); break;
-      case InitialValues::ones: p.value.fill_(1); break;
-      case InitialValues::normal: fill_normal(p, root.fork(p.name), runs_of(p, tensor_rank, tensor_size)); break;
+      case InitialValues::zeros: target.zero_(); break;
+      case InitialValues::ones: target.fill_(1); break;
+      case InitialValues::normal: {
+        // Drawn on the host, so that every device starts from the same bits.
+        const auto host = target.is_cpu() ? target : at::empty(target.sizes(), at::kFloat);
+        fill_normal(host, p, root.fork(p.name), runs_of(p, tensor_rank, tensor_size));
+        if (!target.is_cpu()) target.copy_(host);
+      }
     }
+    if (!p.value.is_alias_of(target)) p.value.copy_(target);
   }
 }
 

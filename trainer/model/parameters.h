@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 namespace lacuna {
@@ -19,6 +18,7 @@ struct ParameterSpec {
   InitialValues initial = InitialValues::normal;
   double deviation = 0.02;          // of normal initial values
   at::Tensor value;                 // this rank's slice; after FlatStorage took it, a view into the flat buffer
+  at::Tensor master;                // fp32 of the same shape, from FlatStorage on; `value` itself in fp32
 
   bool decays() const { return full_shape.size() >= 2; }
 };
@@ -30,14 +30,14 @@ class ParameterTable {
   // `parts`. The tensor's memory is not touched.
   at::Tensor declare(torch::nn::Module& module, const std::string& name, std::vector<int64_t> full_shape, int64_t partition_dim,
                      int64_t parts, InitialValues initial, double deviation = 0.02);
-  // The parameters of `root` in registration order, named.
+  // The parameters of `root`, named, in the order of their declarations: what one product reads side by side is declared so.
   std::vector<ParameterSpec> list(const torch::nn::Module& root) const;
 
  private:
-  std::unordered_map<const c10::TensorImpl*, ParameterSpec> specs_;
+  std::vector<ParameterSpec> specs_;
 };
 
-// The values of the whole tensor depend on (seed, name) alone; each rank computes just its slice.
+// Sets masters and values. Those of the whole tensor depend on (seed, name) alone; each rank computes just its slice.
 void initialize(std::vector<ParameterSpec>& parameters, uint64_t seed, int tensor_rank, int tensor_size);
 
 }  // namespace lacuna

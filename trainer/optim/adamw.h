@@ -29,7 +29,8 @@ class AdamW : public Optimizer {
  public:
   using Options = AdamWOptions;
   AdamW(const Options& options, FlatStorage& storage);
-  void step(int64_t step, double learning_rate, double clip_factor) override;
+  void begin(int64_t step, double learning_rate) override;
+  void update(const at::Tensor& scale) override;
   double learning_rate() const override { return options_.learning_rate; }
   double clip_norm() const override { return options_.clip_norm; }
   std::vector<std::pair<std::string, at::Tensor>> state() const override;
@@ -43,7 +44,8 @@ class AdamW : public Optimizer {
   Options options_;
   FlatStorage& storage_;
   std::vector<Segment> segments_;
-  at::Tensor first_, second_, scalars_;
+  at::Tensor first_, second_;
+  at::Tensor scalars_;  // as kernels/adamw.h says
 };
 
 }  // namespace lacuna

@@ -1,14 +1,20 @@
-// The Euclidean norm of the whole network's gradient, and what clipping makes of it.
+// The Euclidean norm of the whole network's gradient, and the scale that clipping makes of it. All of it stays on the gradients'
+// device.
 #pragma once
 #include "trainer/model/flat_storage.h"
 #include "trainer/parallel/communicator.h"
 
 namespace lacuna {
 
-// Slices are summed over the tensor axis; what every rank of it holds whole counts once. The same value on every rank.
-double gradient_norm(const FlatStorage& storage, Communicator& tensor_axis);
+// The sum of squares (1) float64 of the flat gradients. Slices are summed over the tensor axis; what every rank of it holds whole
+// counts once. The same value on every rank.
+at::Tensor squared_gradient_norm(const FlatStorage& storage, Communicator& tensor_axis);
 
-// The factor that brings `norm` down to `limit`; 1 where it is below, or where limit is 0.
-inline double clip_factor(double norm, double limit) { return limit > 0 && norm > limit ? limit / norm : 1.0; }
+struct GradientScale {
+  at::Tensor norm;   // (1) float64, of the gradient of the mean
+  at::Tensor scale;  // (1) float32: takes the gradient of the sum to that of the mean, and its norm to at most `limit`
+};
+// `count` (1) float64: what the sum is divided by. limit 0 = no clipping. The scale is NaN where the norm or `loss` is not finite.
+GradientScale gradient_scale(const at::Tensor& squared_norm, const at::Tensor& count, const at::Tensor& loss, double limit);
 
 }  // namespace lacuna

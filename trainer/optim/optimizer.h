@@ -12,8 +12,12 @@ namespace lacuna {
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
-  // Update number `step` (from 1) at this learning rate, gradients scaled by `clip_factor`.
-  virtual void step(int64_t step, double learning_rate, double clip_factor) = 0;
+  // From the host, before update(): the number of the update (from 1) and its learning rate. On a device they travel there
+  // behind the work already queued.
+  virtual void begin(int64_t step, double learning_rate) = 0;
+  // Moves the parameters by the gradients times `scale` (1) float32, on the gradients' device, without the host, and clears the
+  // gradients. Where the scale is not finite no parameter is changed.
+  virtual void update(const at::Tensor& scale) = 0;
   virtual double learning_rate() const = 0;  // the base that a schedule scales
   virtual double clip_norm() const = 0;      // 0 = no clipping
   // Its state as (name, flat tensor laid out like the parameters), for checkpoints.

@@ -1,0 +1,60 @@
+// The halves of a transformer block as single autograd nodes: inside each is a fixed sequence of kernels, forward and backward,
+// with weight gradients added straight to flat storage. decoder.cpp composes the same network of ordinary operations; that
+// composition is the oracle of these, and serves whatever they do not carry.
+//
+// The residual stream travels as a sum that has not been made yet, so that each addition is part of the next normalisation.
+#pragma once
+#include <vector>
+
+#include "trainer/kernels/affine.h"
+#include "trainer/kernels/packed_attention.h"
+#include "trainer/kernels/residual_norm.h"
+#include "trainer/kernels/rotary.h"
+#include "trainer/model/recompute.h"
+#include "trainer/parallel/communicator.h"
+
+namespace lacuna {
+
+// x = residual + delta, both (B, T, D); without a delta x is the residual.
+struct ResidualStream {
+  at::Tensor residual, delta;
+};
+
+// A normalisation with the places of its gradients.
+struct NormWeights {
+  NormParameters values;
+  at::Tensor weight_gradient, bias_gradient;
+};
+
+struct AttentionHalf {
+  NormWeights norm;
+  AffineWeights input, output;  // of queries, keys and values in one; of the mixed heads
+  PackedAttentionShape shape;   // this rank's heads
+  RotaryTable rotary;           // undefined: no rotary positions
+  at::Tensor positions;         // (B, T) int32, or undefined: 0..T-1
+  Communicator* axis;           // tensor
+  std::vector<at::Tensor> parameters;  // all of the above that autograd is to know of
+  Recompute recompute = Recompute::none;
+};
+
+enum class Activation { gelu, gelu_tanh, swiglu, geglu };
+constexpr std::array<std::string_view, 4> names_of(Activation) { return {"gelu", "gelu_tanh", "swiglu", "geglu"}; }
+constexpr bool is_gated(Activation a) { return a == Activation::swiglu || a == Activation::geglu; }
+
+struct FeedForwardHalf {
+  NormWeights norm;
+  AffineWeights input, output;  // input holds gate and up side by side where gated
+  Activation activation;
+  Communicator* axis;
+  std::vector<at::Tensor> parameters;
+  Recompute recompute = Recompute::none;
+};
+
+// x -> x, attention(norm(x)).
+ResidualStream attention_half(const ResidualStream& x, AttentionHalf half);
+// x -> x, feed_forward(norm(x)).
+ResidualStream feed_forward_half(const ResidualStream& x, FeedForwardHalf half);
+// norm(x).
+at::Tensor final_norm(const ResidualStream& x, NormWeights norm, std::vector<at::Tensor> parameters);
+
+}  // namespace lacuna
