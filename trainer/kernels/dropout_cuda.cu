@@ -44,7 +44,7 @@ __global__ __launch_bounds__(kThreads) void dropout_chunks(Dropout a) {
     mask_block(a, key, at(u) / 4, mask);
     mask_block(a, key, at(u) / 4 + 1, mask + 4);
 #pragma unroll
-    for (int j = 0; j < kChunk; ++j) sum[j] += values[j] * mask[j];
+    for (int j = 0; j < kChunk; ++j) sum[j] = __fadd_rn(sum[j], __fmul_rn(values[j], mask[j]));  // as the host rounds
     store_floats<kChunk>(y + at(u), sum);
   }
 }
@@ -63,7 +63,7 @@ __global__ __launch_bounds__(kThreads) void dropout_any(Dropout a) {
     if (first + j >= a.row_size) break;
     const int64_t i = row * a.row_size + first + j;
     const float base = a.residual == nullptr ? 0.0f : to_float(static_cast<const T*>(a.residual)[i]);
-    static_cast<T*>(a.y)[i] = from_float<T>(base + to_float(static_cast<const T*>(a.x)[i]) * mask[j]);
+    static_cast<T*>(a.y)[i] = from_float<T>(__fadd_rn(base, __fmul_rn(to_float(static_cast<const T*>(a.x)[i]), mask[j])));
   }
 }
 
