@@ -5,33 +5,10 @@
 #include <string>
 
 #include "data/error.h"
+#include "data/philox.h"
 
 namespace lacuna {
 namespace {
-
-uint32_t low(uint64_t x) { return static_cast<uint32_t>(x); }
-uint32_t high(uint64_t x) { return static_cast<uint32_t>(x >> 32); }
-
-// Ten rounds, with the multipliers and key increments of the paper (table 2 and section 4).
-std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t a = uint64_t{0xD2511F53} * counter[0];
-    const uint64_t b = uint64_t{0xCD9E8D57} * counter[2];
-    counter = {high(b) ^ counter[1] ^ key[0], low(b), high(a) ^ counter[3] ^ key[1], low(a)};
-    key[0] += 0x9E3779B9;
-    key[1] += 0xBB67AE85;
-  }
-  return counter;
-}
-
-// The kinds of names use different keys and counters than draws do, so that no fork repeats its parent's values.
-constexpr uint32_t kNumberName = 0x6e756d62;
-constexpr uint32_t kWordName = 0x776f7264;
-
-std::array<uint32_t, 2> forked_key(std::array<uint32_t, 2> key, uint64_t name, uint32_t kind) {
-  const auto mixed = philox({low(name), high(name), kind, 0}, {key[0] ^ kind, key[1] ^ ~kind});
-  return {mixed[0], mixed[1]};
-}
 
 __extension__ typedef unsigned __int128 Wide;  // an extension of the compiler
 
@@ -43,7 +20,7 @@ uint64_t fnv1a(std::string_view text) {
 
 }  // namespace
 
-Random::Random(uint64_t seed, uint64_t stream) : key_{low(seed), high(seed)}, stream_(stream) {}
+Random::Random(uint64_t seed, uint64_t stream) : key_{low_word(seed), high_word(seed)}, stream_(stream) {}
 
 Random Random::fork(uint64_t name) const {
   Random child(0, stream_);
@@ -58,7 +35,7 @@ Random Random::fork(std::string_view name) const {
 }
 
 std::array<uint32_t, 4> Random::block(uint64_t index) const {
-  return philox({low(index), high(index), low(stream_), high(stream_)}, key_);
+  return philox({low_word(index), high_word(index), low_word(stream_), high_word(stream_)}, key_);
 }
 
 std::array<float, 4> Random::normal_block(uint64_t index) const {

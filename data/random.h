@@ -20,6 +20,10 @@ class Random {
   // Four standard normal values (Box-Muller over block `index`).
   std::array<float, 4> normal_block(uint64_t index) const;
 
+  // For kernels that draw the same blocks on a device (philox.h).
+  std::array<uint32_t, 2> key() const { return key_; }
+  uint64_t stream() const { return stream_; }
+
   // Sequential draws; each advances this object's own index.
   uint64_t bits();
   double uniform();              // [0, 1)

@@ -15,4 +15,15 @@ RotaryAngles rotary_angles(const at::Tensor& positions, int64_t head_size, doubl
 // x (B, H, T, d) turned; differentiable.
 at::Tensor rotary(const at::Tensor& x, const RotaryAngles& angles);
 
+struct RotaryTable {
+  at::Tensor cosine, sine;  // (num_positions, d/2) float32
+};
+RotaryTable rotary_table(int64_t num_positions, int64_t head_size, double base, at::Device device);
+
+// Turns the query and key heads of qkv (B, T, (num_heads + 2 num_kv_heads) * d), fp32 or bf16, where they stand; the value heads
+// stay. Positions are 0..T-1, or positions (B, T) int32; one outside of the table gives NaN on a device and an error on the CPU.
+// `inverse` turns back, which is the derivative. Autograd sees none of it.
+void turn_heads(const at::Tensor& qkv, int64_t num_heads, int64_t num_kv_heads, const RotaryTable& table,
+                const at::Tensor& positions = {}, bool inverse = false);
+
 }  // namespace lacuna

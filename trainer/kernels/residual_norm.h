@@ -1,0 +1,37 @@
+// The residual stream's addition and the normalisation behind it in one pass, and their derivative: LayerNorm (Ba et al. 2016) or
+// RMSNorm (Zhang and Sennrich 2019). For fixed sequences of kernels; autograd sees none of it.
+// Activations are (..., D), contiguous, fp32 or bf16, parameters of the same type; arithmetic, statistics and the parameters'
+// gradients are fp32. Outputs that are given are written, those that are undefined are made.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+namespace lacuna {
+
+struct NormParameters {
+  at::Tensor weight, bias;  // (D); bias may be undefined
+  bool centred = true;      // LayerNorm; else RMSNorm, which subtracts no mean
+  double epsilon = 1e-5;
+};
+
+// What the backward and a recomputation need. The statistics are those of the sum as it is stored, in its type.
+struct NormState {
+  at::Tensor sum;         // (..., D)
+  at::Tensor mean, rstd;  // (rows) float32; mean is undefined where not centred
+};
+
+// sum = residual + delta and normed = norm(sum) * weight + bias; returns normed. state.sum may be given as the residual itself.
+// Where delta is undefined the sum is the residual, and is not copied unless state.sum is given.
+at::Tensor residual_norm(const at::Tensor& residual, const at::Tensor& delta, const NormParameters& parameters, NormState& state,
+                         at::Tensor normed = {});
+
+// normed again, the same bits.
+at::Tensor renormed(const NormState& state, const NormParameters& parameters, at::Tensor normed = {});
+
+// The gradient that residual and delta both get: d_sum (what reaches the sum from above; may be undefined) and what comes through
+// the norm. `d` may be d_sum or d_normed. Adds to the fp32 gradients of weight and bias (undefined: none), in an order that does
+// not change from run to run.
+at::Tensor residual_norm_backward(const at::Tensor& d_normed, const at::Tensor& d_sum, const NormState& state,
+                                  const NormParameters& parameters, const at::Tensor& weight_gradient,
+                                  const at::Tensor& bias_gradient, at::Tensor d = {});
+
+}  // namespace lacuna
