@@ -151,7 +151,7 @@ TEST(Embed, GradientsAddToTheRowsThatWereRead) {
 TEST(AddDropout, HasTheMasksOfDropout) {
   const auto x = at::randn({2, 5, 7}), residual = at::randn({2, 5, 7});
   const auto rows = at::arange(2, at::kLong);
-  const auto expected = dropout(x, 0.4, Random(3, 0), rows);
+  const auto expected = lacuna::dropout(x, 0.4, Random(3, 0), rows);
   EXPECT_TRUE(at::equal(add_dropout({}, x, 0.4, Random(3, 0), rows), expected));
   EXPECT_TRUE(at::equal(add_dropout(residual, x, 0.4, Random(3, 0), rows), residual + expected));
   expect_error(ExitCode::internal, "the rate must be in [0, 1)", [&] { add_dropout({}, x, 1.0, Random(3, 0), rows); });

@@ -17,17 +17,29 @@ __device__ __forceinline__ float warp_sum(float x) {
   return x;
 }
 
-// The sum over the `warps` neighbouring warps that share a row, in a fixed order. All threads of the block call it together;
-// `slots` has a place per warp and is free again after the next barrier.
-__device__ __forceinline__ float row_sum(float x, int warps, float* slots) {
+// Waits for the warps of a row; the rows of a block do not wait for one another.
+template <int kRowWarps>
+__device__ __forceinline__ void row_barrier() {
+  if constexpr (kRowWarps > 1) {
+    const unsigned barrier = threadIdx.x / (32 * kRowWarps) + 1;
+    asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(32 * kRowWarps) : "memory");
+  }
+}
+
+// The sum over the kRowWarps neighbouring warps that share a row, in a fixed order; all of their threads call it together.
+// `slots` has a place per warp of the block, and is free again after the row's next barrier.
+template <int kRowWarps>
+__device__ __forceinline__ float row_sum(float x, float* slots) {
   x = warp_sum(x);
-  if (warps == 1) return x;
-  const int warp = threadIdx.x / 32;
-  if (threadIdx.x % 32 == 0) slots[warp] = x;
-  __syncthreads();
-  float total = 0;
-  for (int i = warp / warps * warps, end = i + warps; i < end; ++i) total += slots[i];
-  return total;
+  if constexpr (kRowWarps > 1) {
+    const int warp = threadIdx.x / 32, first = warp / kRowWarps * kRowWarps;
+    if (threadIdx.x % 32 == 0) slots[warp] = x;
+    row_barrier<kRowWarps>();
+    x = 0;
+#pragma unroll
+    for (int i = 0; i < kRowWarps; ++i) x += slots[first + i];
+  }
+  return x;
 }
 
 // One expression for all kernels, so that what is computed again has the same bits.
@@ -35,32 +47,43 @@ __device__ __forceinline__ float normalized(float x, float mean, float rstd, flo
   return __fmaf_rn(__fmul_rn(__fsub_rn(x, mean), rstd), weight, bias);
 }
 
-// How rows lie on a block: `warps` warps a row, lane l of them has the chunks l, l + 32 * warps, ...
+// How rows lie on a block: kRowWarps warps a row; a lane has kChunks chunks, kStep elements apart. All but its last are there.
+template <class T, int kChunksOfLane, int kRowWarps>
 struct RowLayout {
-  int warps, chunks;
+  static constexpr int kRowThreads = 32 * kRowWarps, kRows = kWarps / kRowWarps, kStep = kRowThreads * kChunk;
+  int width, lane, group;
+  int column;  // of the lane's first chunk
+  bool last;   // whether its last chunk is there
 
-  __host__ __device__ int rows_of_block() const { return kWarps / warps; }
-  static RowLayout of(int64_t width) {
-    const auto chunks_of_row = ceil_divide(width, kChunk);
-    int warps = 1;
-    while (warps < kWarps && warps * 32 * kMaxChunks < chunks_of_row) warps *= 2;
-    return {warps, static_cast<int>(ceil_divide(chunks_of_row, warps * 32))};
-  }
+  __device__ explicit RowLayout(int64_t row_width)
+      : width(static_cast<int>(row_width)),
+        lane(threadIdx.x % kRowThreads),
+        group(threadIdx.x / kRowThreads),
+        column(lane * kChunk),
+        last(column + (kChunksOfLane - 1) * kStep < width) {}
+  __device__ bool has(int k) const { return k + 1 < kChunksOfLane || last; }
 };
 
-// Calls launch(number of chunks of a lane, as a constant).
+template <int kValue>
+using Constant = std::integral_constant<int, kValue>;
+
+inline bool fits_a_block(int64_t width) { return width <= int64_t{kChunk} * 32 * kMaxChunks * kWarps; }
+
+// Calls launch(chunks of a lane, warps of a row), both constants, with the fewest warps that have room for a row and the fewest
+// chunks that then hold it.
 template <class Launch>
-void with_chunks(int chunks, const Launch& launch) {
-  switch (chunks) {
-    case 1:
-      return launch(std::integral_constant<int, 1>{});
-    case 2:
-      return launch(std::integral_constant<int, 2>{});
-    case 3:
-      return launch(std::integral_constant<int, 3>{});
-    default:
-      return launch(std::integral_constant<int, kMaxChunks>{});
-  }
+void with_layout(int64_t width, const Launch& launch) {
+  const auto chunks = ceil_divide(width, kChunk);
+  const auto rest = [&](auto warps) {  // more than two chunks a lane, or half the warps would have done
+    ceil_divide(chunks, 32 * decltype(warps)::value) <= 3 ? launch(Constant<3>{}, warps) : launch(Constant<4>{}, warps);
+  };
+  static_assert(kMaxChunks == 4 && kWarps == 8);
+  if (chunks <= 32) return launch(Constant<1>{}, Constant<1>{});
+  if (chunks <= 64) return launch(Constant<2>{}, Constant<1>{});
+  if (chunks <= 128) return rest(Constant<1>{});
+  if (chunks <= 256) return rest(Constant<2>{});
+  if (chunks <= 512) return rest(Constant<4>{});
+  rest(Constant<8>{});
 }
 
 }  // namespace lacuna::cuda::norm_rows

@@ -8,15 +8,15 @@
 namespace lacuna {
 
 struct NormParameters {
-  at::Tensor weight, bias;  // (D); bias may be undefined
-  bool centred = true;      // LayerNorm; else RMSNorm, which subtracts no mean
+  at::Tensor weight = {}, bias = {};  // (D); bias may be undefined
+  bool centred = true;                // LayerNorm; else RMSNorm, which subtracts no mean
   double epsilon = 1e-5;
 };
 
 // What the backward and a recomputation need. The statistics are those of the sum as it is stored, in its type.
 struct NormState {
-  at::Tensor sum;         // (..., D)
-  at::Tensor mean, rstd;  // (rows) float32; mean is undefined where not centred
+  at::Tensor sum = {};              // (..., D)
+  at::Tensor mean = {}, rstd = {};  // (rows) float32; mean is undefined where not centred
 };
 
 // sum = residual + delta and normed = norm(sum) * weight + bias; returns normed. state.sum may be given as the residual itself.

@@ -15,56 +15,73 @@ using namespace norm_rows;
 
 constexpr int kBlocksPerProcessor = 2;  // of the backward, which stays on the device and walks over the rows
 
-// A block walks over rows, and copies its next rows into shared memory while it works on the present ones; a lane copies what it
-// reads itself, so the copies need no barrier. The weights' gradients of the lane's columns grow in its registers.
-template <class T, int kChunks, bool kCentred>
-__global__ __launch_bounds__(kThreads, sizeof(T) == 2 ? kBlocksPerProcessor : 1) void norm_backward_rows(NormBackward a,
-                                                                                                         int warps) {
+// The warps of a row walk over rows, and copy their next row into shared memory while they work on the present one; a lane copies
+// what it reads itself, so the copies need no barrier. The weights' gradients of the lane's columns grow in its registers.
+template <class T, int kChunks, int kRowWarps, bool kCentred>
+__global__ __launch_bounds__(kThreads, sizeof(T) == 2 ? kBlocksPerProcessor : 1) void norm_backward_rows(NormBackward a) {
+  using Layout = RowLayout<T, kChunks, kRowWarps>;
   constexpr int kWords = sizeof(Pack<T, kChunk>) / sizeof(uint4);
-  constexpr int kStages = 2, kInputs = 3;
+  constexpr int kInputs = 3, kStageWords = kInputs * kChunks * kWords * 32;
   extern __shared__ uint4 shared[];
   __shared__ float slots[2][2][kWarps];
-  const int threads_of_row = 32 * warps, lane = threadIdx.x % threads_of_row, group = threadIdx.x / threads_of_row;
-  const int rows_of_block = kWarps / warps, width = static_cast<int>(a.width);
-  const auto column = [&](int k) { return (lane + k * threads_of_row) * kChunk; };
-  uint4* mine = shared + threadIdx.x / 32 * (kStages * kInputs * kChunks * kWords * 32) + threadIdx.x % 32;
-  const auto slot = [&](int stage, int input, int k) { return mine + ((stage * kInputs + input) * kChunks + k) * kWords * 32; };
+  const Layout layout(a.width);
+  uint4* const mine = shared + threadIdx.x / 32 * (2 * kStageWords) + threadIdx.x % 32;
+  const auto place = [&](int stage, int input, int k) {
+    return mine + stage * kStageWords + (input * kChunks + k) * kWords * 32;
+  };
   const auto read = [&](int stage, int input, int k, float(&values)[kChunk]) {
     Pack<T, kChunk> pack;
 #pragma unroll
-    for (int w = 0; w < kWords; ++w) pack.word[w] = slot(stage, input, k)[w * 32];
+    for (int w = 0; w < kWords; ++w) pack.word[w] = place(stage, input, k)[w * 32];
     unpack<T, kChunk>(pack, values);
   };
-  const T* const inputs[kInputs] = {static_cast<const T*>(a.d_normed), static_cast<const T*>(a.sum),
-                                    static_cast<const T*>(a.d_sum)};
-  const auto fetch = [&](int64_t row, int stage) {
-    if (row < a.rows) {
+  const auto copy = [&](const void* input, int number, int64_t offset, int stage) {
+    const T* from = static_cast<const T*>(input) + offset;
 #pragma unroll
-      for (int input = 0; input < kInputs; ++input) {
-        if (inputs[input] == nullptr) continue;
+    for (int k = 0; k < kChunks; ++k) {
+      if (!layout.has(k)) continue;
 #pragma unroll
-        for (int k = 0; k < kChunks; ++k) {
-          if (column(k) >= width) continue;
-          const auto* from = reinterpret_cast<const uint4*>(inputs[input] + row * width + column(k));
-#pragma unroll
-          for (int w = 0; w < kWords; ++w) __pipeline_memcpy_async(slot(stage, input, k) + w * 32, from + w, sizeof(uint4));
-        }
+      for (int w = 0; w < kWords; ++w) {
+        __pipeline_memcpy_async(place(stage, number, k) + w * 32, reinterpret_cast<const uint4*>(from + k * Layout::kStep) + w,
+                                sizeof(uint4));
       }
+    }
+  };
+  const auto fetch = [&](int64_t row, int64_t offset, int stage) {
+    if (row < a.rows) {
+      copy(a.d_normed, 0, offset, stage);
+      copy(a.sum, 1, offset, stage);
+      if (a.d_sum != nullptr) copy(a.d_sum, 2, offset, stage);
     }
     __pipeline_commit();
   };
 
+  // Weights stay in registers where those suffice for it, and else come from the first-level cache.
+  constexpr bool kKeeps = kChunks < kMaxChunks;
+  const T* const weight_row = static_cast<const T*>(a.weight) + layout.column;
+  Pack<T, kChunk> kept[kKeeps ? kChunks : 1] = {};
+  if constexpr (kKeeps) {
+#pragma unroll
+    for (int k = 0; k < kChunks; ++k) {
+      if (layout.has(k)) kept[k] = load<kChunk>(weight_row + k * Layout::kStep);
+    }
+  }
+  const auto weight_of = [&](int k, float(&values)[kChunk]) {
+    if constexpr (kKeeps) {
+      unpack<T, kChunk>(kept[k], values);
+    } else {
+      load_floats<kChunk>(weight_row + k * Layout::kStep, values);
+    }
+  };
   float weight_gradient[kChunks][kChunk] = {}, bias_gradient[kCentred ? kChunks : 1][kChunk] = {};
-  const int64_t first = static_cast<int64_t>(blockIdx.x) * rows_of_block,
-                stride = static_cast<int64_t>(gridDim.x) * rows_of_block;
-  int64_t row = first + group;
-  fetch(row, 0);
+  const float share = 1.0f / layout.width;
+  const int64_t stride = static_cast<int64_t>(gridDim.x) * Layout::kRows, advance = stride * a.width;
+  int64_t row = static_cast<int64_t>(blockIdx.x) * Layout::kRows + layout.group, offset = row * a.width + layout.column;
+  fetch(row, offset, 0);
   float next_mean = kCentred && row < a.rows ? a.mean[row] : 0.0f, next_rstd = row < a.rows ? a.rstd[row] : 0.0f;
-  int stage = 0;
-  for (int64_t block_row = first; block_row < a.rows; block_row += stride, row += stride, stage ^= 1) {
+  for (int stage = 0; row < a.rows; row += stride, offset += advance, stage ^= 1) {
     const float mean = next_mean, rstd = next_rstd;
-    const bool active = row < a.rows;
-    fetch(row + stride, stage ^ 1);
+    fetch(row + stride, offset + advance, stage ^ 1);
     if (row + stride < a.rows) {
       next_rstd = a.rstd[row + stride];
       if constexpr (kCentred) next_mean = a.mean[row + stride];
@@ -74,11 +91,11 @@ __global__ __launch_bounds__(kThreads, sizeof(T) == 2 ? kBlocksPerProcessor : 1)
     float total = 0, projection = 0;  // of g = d_normed * weight, and of g * x_hat
 #pragma unroll
     for (int k = 0; k < kChunks; ++k) {
-      if (!active || column(k) >= width) continue;
+      if (!layout.has(k)) continue;
       float dy[kChunk], x[kChunk], weight[kChunk];
       read(stage, 0, k, dy);
       read(stage, 1, k, x);
-      load_floats<kChunk>(static_cast<const T*>(a.weight) + column(k), weight);
+      weight_of(k, weight);
 #pragma unroll
       for (int j = 0; j < kChunk; ++j) {
         const float x_hat = (x[j] - mean) * rstd, g = dy[j] * weight[j];
@@ -90,64 +107,62 @@ __global__ __launch_bounds__(kThreads, sizeof(T) == 2 ? kBlocksPerProcessor : 1)
         }
       }
     }
-    // Both sums behind one barrier; the slots of this stage are free again two rows on, behind the next row's barrier.
-    total = kCentred ? warp_sum(total) : 0.0f;
+    // Both sums behind one barrier; this stage's slots are free again two rows on, behind the next row's barrier.
+    if constexpr (kCentred) total = warp_sum(total);
     projection = warp_sum(projection);
-    if (warps > 1) {
-      const int warp = threadIdx.x / 32;
+    if constexpr (kRowWarps > 1) {
+      const int warp = threadIdx.x / 32, first = warp / kRowWarps * kRowWarps;
       if (threadIdx.x % 32 == 0) {
         slots[stage][0][warp] = total;
         slots[stage][1][warp] = projection;
       }
-      __syncthreads();
+      row_barrier<kRowWarps>();
       total = projection = 0;
-      for (int i = warp / warps * warps, end = i + warps; i < end; ++i) {
-        total += slots[stage][0][i];
-        projection += slots[stage][1][i];
+#pragma unroll
+      for (int i = 0; i < kRowWarps; ++i) {
+        total += slots[stage][0][first + i];
+        projection += slots[stage][1][first + i];
       }
     }
-    total /= width;
-    projection /= width;
 
+    // d_sum + rstd * (g - total / D - x_hat * projection / D)
+    const float slope = -rstd * rstd * projection * share, shift = -rstd * total * share;
 #pragma unroll
     for (int k = 0; k < kChunks; ++k) {
-      if (!active || column(k) >= width) continue;
+      if (!layout.has(k)) continue;
       float dy[kChunk], x[kChunk], weight[kChunk], d[kChunk] = {};
       read(stage, 0, k, dy);
       read(stage, 1, k, x);
       if (a.d_sum != nullptr) read(stage, 2, k, d);
-      load_floats<kChunk>(static_cast<const T*>(a.weight) + column(k), weight);
+      weight_of(k, weight);
 #pragma unroll
-      for (int j = 0; j < kChunk; ++j) {
-        const float x_hat = (x[j] - mean) * rstd;
-        d[j] += rstd * (dy[j] * weight[j] - total - x_hat * projection);
-      }
-      store_floats<kChunk>(static_cast<T*>(a.d) + row * width + column(k), d);
+      for (int j = 0; j < kChunk; ++j) d[j] += rstd * (dy[j] * weight[j]) + (slope * (x[j] - mean) + shift);
+      store_floats<kChunk>(static_cast<T*>(a.d) + offset + k * Layout::kStep, d);
     }
   }
 
   // The groups of rows of the block add up one after the other, in the memory of the copies; then the block writes its share.
   __pipeline_wait_prior(0);
   auto* weight_share = reinterpret_cast<float*>(shared);
-  float* bias_share = weight_share + width;
-  for (int turn = 0; turn < rows_of_block; ++turn) {
+  float* bias_share = weight_share + layout.width;
+  for (int turn = 0; turn < Layout::kRows; ++turn) {
     __syncthreads();
-    if (turn != group) continue;
+    if (turn != layout.group) continue;
 #pragma unroll
     for (int k = 0; k < kChunks; ++k) {
-      if (column(k) >= width) continue;
+      if (!layout.has(k)) continue;
 #pragma unroll
       for (int j = 0; j < kChunk; ++j) {
-        const int c = column(k) + j;
+        const int c = layout.column + k * Layout::kStep + j;
         weight_share[c] = weight_gradient[k][j] + (turn == 0 ? 0.0f : weight_share[c]);
         if constexpr (kCentred) bias_share[c] = bias_gradient[k][j] + (turn == 0 ? 0.0f : bias_share[c]);
       }
     }
   }
   __syncthreads();
-  float* weight_out = a.workspace + static_cast<int64_t>(blockIdx.x) * width;
-  float* bias_out = weight_out + static_cast<int64_t>(gridDim.x) * width;
-  for (int c = threadIdx.x; c < width; c += kThreads) {
+  float* weight_out = a.workspace + static_cast<int64_t>(blockIdx.x) * layout.width;
+  float* bias_out = weight_out + static_cast<int64_t>(gridDim.x) * layout.width;
+  for (int c = threadIdx.x; c < layout.width; c += kThreads) {
     weight_out[c] = weight_share[c];
     if constexpr (kCentred) bias_out[c] = bias_share[c];
   }
@@ -179,8 +194,8 @@ __global__ __launch_bounds__(kThreads) void norm_backward_any(NormBackward a) {
         bias_share[i] += to_float(dy[i]);
       }
     }
-    total = centred ? row_sum(total, kWarps, slots[stage][0]) / a.width : 0.0f;
-    projection = row_sum(projection, kWarps, slots[stage][1]) / a.width;
+    total = centred ? row_sum<kWarps>(total, slots[stage][0]) / a.width : 0.0f;
+    projection = row_sum<kWarps>(projection, slots[stage][1]) / a.width;
     for (int64_t i = threadIdx.x; i < a.width; i += kThreads) {
       const float above = a.d_sum == nullptr ? 0.0f : to_float(static_cast<const T*>(a.d_sum)[row * a.width + i]);
       const float d = above + rstd * (weighted(i) - total - x_hat(i) * projection);
@@ -215,32 +230,31 @@ int num_processors() {
   return count;
 }
 
-template <class T, int kChunks, bool kCentred>
-void launch_backward_rows(const NormBackward& a, int warps, int blocks, cudaStream_t stream) {
-  const auto kernel = norm_backward_rows<T, kChunks, kCentred>;
-  const int bytes = kWarps * 2 * 3 * kChunks * 32 * static_cast<int>(sizeof(Pack<T, kChunk>));
+template <class T, int kChunks, int kRowWarps, bool kCentred>
+void launch_rows(const NormBackward& a, int blocks, cudaStream_t stream) {
+  const auto kernel = norm_backward_rows<T, kChunks, kRowWarps, kCentred>;
+  const int bytes = kWarps * 2 * 3 * kChunks * 32 * static_cast<int>(sizeof(Pack<T, kChunk>));  // two stages of three inputs
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), "cudaFuncSetAttribute");
-  kernel<<<blocks, kThreads, bytes, stream>>>(a, warps);
+  kernel<<<blocks, kThreads, bytes, stream>>>(a);
 }
 
 }  // namespace
 
 void residual_norm_backward(const NormBackward& a, Element element, cudaStream_t stream) {
   if (a.rows == 0 || a.width == 0) return;
-  const auto layout = RowLayout::of(a.width);
-  const bool rows = in_chunks(a.width, {a.d_normed, a.d_sum, a.sum, a.weight, a.d}) && layout.chunks <= kMaxChunks;
+  const bool rows = in_chunks(a.width, {a.d_normed, a.d_sum, a.sum, a.weight, a.d}) && fits_a_block(a.width);
   const int most = num_processors() * (rows && element == Element::f32 ? 1 : kBlocksPerProcessor);
-  const int64_t needed = rows ? ceil_divide(a.rows, layout.rows_of_block()) : a.rows;
-  const int blocks = static_cast<int>(std::min<int64_t>(most, needed));
+  int blocks = static_cast<int>(std::min<int64_t>(most, a.rows));
   dispatch(element, rows, [&](auto type, auto width) {
     using T = decltype(type);
     if constexpr (decltype(width)::value == kChunk) {
-      with_chunks(layout.chunks, [&](auto chunks) {
-        constexpr int kChunks = decltype(chunks)::value;
+      with_layout(a.width, [&](auto chunks, auto warps) {
+        constexpr int kChunks = decltype(chunks)::value, kRowWarps = decltype(warps)::value;
+        blocks = static_cast<int>(std::min<int64_t>(most, ceil_divide(a.rows, kWarps / kRowWarps)));
         if (a.mean != nullptr) {
-          launch_backward_rows<T, kChunks, true>(a, layout.warps, blocks, stream);
+          launch_rows<T, kChunks, kRowWarps, true>(a, blocks, stream);
         } else {
-          launch_backward_rows<T, kChunks, false>(a, layout.warps, blocks, stream);
+          launch_rows<T, kChunks, kRowWarps, false>(a, blocks, stream);
         }
       });
     } else {

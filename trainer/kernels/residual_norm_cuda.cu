@@ -8,27 +8,27 @@ namespace {
 
 using namespace norm_rows;
 
-template <class T, int kChunks>
-__global__ __launch_bounds__(kThreads) void norm_forward_rows(NormForward a, int warps) {
+template <class T, int kChunks, int kRowWarps>
+__global__ __launch_bounds__(kThreads) void norm_forward_rows(NormForward a) {
+  using Layout = RowLayout<T, kChunks, kRowWarps>;
   __shared__ float slots[2][kWarps];
-  const int threads_of_row = 32 * warps, lane = threadIdx.x % threads_of_row;
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * (kWarps / warps) + threadIdx.x / threads_of_row;
-  const bool active = row < a.rows;
-  const int width = static_cast<int>(a.width);
-  const auto column = [&](int k) { return (lane + k * threads_of_row) * kChunk; };
-  const auto has = [&](int k) { return active && column(k) < width; };
-  const T* residual = static_cast<const T*>(a.residual) + row * width;
-  const T* delta = static_cast<const T*>(a.delta) + row * width;
+  const Layout layout(a.width);
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * Layout::kRows + layout.group;
+  if (row >= a.rows) return;  // all threads of the row together
+  const int64_t begin = row * a.width + layout.column;
+  const T* residual = static_cast<const T*>(a.residual) + begin;
+  const T* delta = static_cast<const T*>(a.delta) + begin;
 
-  Pack<T, kChunk> sum[kChunks], added[kChunks];  // all loads stand before the first store, which may go to the same memory
+  Pack<T, kChunk> sum[kChunks] = {},
+                  added[kChunks] = {};  // all loads stand before the first store, which may go to the same memory
 #pragma unroll
   for (int k = 0; k < kChunks; ++k) {
-    if (has(k)) sum[k] = load_once<kChunk>(residual + column(k));
+    if (layout.has(k)) sum[k] = load_once<kChunk>(residual + k * Layout::kStep);
   }
   if (a.delta != nullptr) {
 #pragma unroll
     for (int k = 0; k < kChunks; ++k) {
-      if (has(k)) added[k] = load_once<kChunk>(delta + column(k));
+      if (layout.has(k)) added[k] = load_once<kChunk>(delta + k * Layout::kStep);
     }
 #pragma unroll
     for (int k = 0; k < kChunks; ++k) {
@@ -43,47 +43,50 @@ __global__ __launch_bounds__(kThreads) void norm_forward_rows(NormForward a, int
   if (a.sum != nullptr) {
 #pragma unroll
     for (int k = 0; k < kChunks; ++k) {
-      if (has(k)) store<kChunk>(static_cast<T*>(a.sum) + row * width + column(k), sum[k]);
+      if (layout.has(k)) store<kChunk>(static_cast<T*>(a.sum) + begin + k * Layout::kStep, sum[k]);
     }
   }
 
   const bool centred = a.mean != nullptr;
+  const float share = 1.0f / layout.width;
   float mean = 0;
   if (centred) {
-    float total = 0;
+    float total = 0;  // a chunk that is not there is zero
 #pragma unroll
     for (int k = 0; k < kChunks; ++k) {
       float x[kChunk];
       unpack<T, kChunk>(sum[k], x);
 #pragma unroll
-      for (int j = 0; j < kChunk; ++j) total += has(k) ? x[j] : 0.0f;
+      for (int j = 0; j < kChunk; ++j) total += x[j];
     }
-    mean = row_sum(total, warps, slots[0]) / width;
+    mean = row_sum<kRowWarps>(total, slots[0]) * share;
   }
   float squares = 0;
 #pragma unroll
   for (int k = 0; k < kChunks; ++k) {
+    if (!layout.has(k)) continue;
     float x[kChunk];
     unpack<T, kChunk>(sum[k], x);
 #pragma unroll
-    for (int j = 0; j < kChunk; ++j) squares += has(k) ? (x[j] - mean) * (x[j] - mean) : 0.0f;
+    for (int j = 0; j < kChunk; ++j) squares += (x[j] - mean) * (x[j] - mean);
   }
-  const float rstd = rsqrtf(row_sum(squares, warps, slots[1]) / width + a.epsilon);
-  if (active && lane == 0) {
+  const float rstd = rsqrtf(row_sum<kRowWarps>(squares, slots[1]) * share + a.epsilon);
+  if (layout.lane == 0) {
     if (centred) a.mean[row] = mean;
     a.rstd[row] = rstd;
   }
 
 #pragma unroll
   for (int k = 0; k < kChunks; ++k) {
-    if (!has(k)) continue;
+    if (!layout.has(k)) continue;
+    const int column = layout.column + k * Layout::kStep;
     float x[kChunk], weight[kChunk], bias[kChunk] = {};
     unpack<T, kChunk>(sum[k], x);
-    load_floats<kChunk>(static_cast<const T*>(a.weight) + column(k), weight);
-    if (a.bias != nullptr) load_floats<kChunk>(static_cast<const T*>(a.bias) + column(k), bias);
+    load_floats<kChunk>(static_cast<const T*>(a.weight) + column, weight);
+    if (a.bias != nullptr) load_floats<kChunk>(static_cast<const T*>(a.bias) + column, bias);
 #pragma unroll
     for (int j = 0; j < kChunk; ++j) x[j] = normalized(x[j], mean, rstd, weight[j], bias[j]);
-    store_floats<kChunk>(static_cast<T*>(a.normed) + row * width + column(k), x);
+    store_floats<kChunk>(static_cast<T*>(a.normed) + begin + k * Layout::kStep, x);
   }
 }
 
@@ -108,13 +111,13 @@ __global__ __launch_bounds__(kThreads) void norm_forward_any(NormForward a) {
     total += x;
   }
   const bool centred = a.mean != nullptr;
-  const float mean = centred ? row_sum(total, kWarps, slots[0]) / a.width : 0.0f;
+  const float mean = centred ? row_sum<kWarps>(total, slots[0]) / a.width : 0.0f;
   float squares = 0;
   for (int64_t i = threadIdx.x; i < a.width; i += kThreads) {
     const float x = value(i, true) - mean;
     squares += x * x;
   }
-  const float rstd = rsqrtf(row_sum(squares, kWarps, slots[1]) / a.width + a.epsilon);
+  const float rstd = rsqrtf(row_sum<kWarps>(squares, slots[1]) / a.width + a.epsilon);
   if (threadIdx.x == 0) {
     if (centred) a.mean[row] = mean;
     a.rstd[row] = rstd;
@@ -147,14 +150,14 @@ void residual_norm(const NormForward& arguments, Element element, cudaStream_t s
   auto a = arguments;
   if (a.rows == 0 || a.width == 0) return;
   if (a.delta == nullptr && a.sum == a.residual) a.sum = nullptr;
-  const auto layout = RowLayout::of(a.width);
-  const bool rows = in_chunks(a.width, {a.residual, a.delta, a.weight, a.bias, a.sum, a.normed}) && layout.chunks <= kMaxChunks;
+  const bool rows = in_chunks(a.width, {a.residual, a.delta, a.weight, a.bias, a.sum, a.normed}) && fits_a_block(a.width);
   dispatch(element, rows, [&](auto type, auto width) {
     using T = decltype(type);
     if constexpr (decltype(width)::value == kChunk) {
-      const auto blocks = static_cast<unsigned>(ceil_divide(a.rows, layout.rows_of_block()));
-      with_chunks(layout.chunks, [&](auto chunks) {
-        norm_forward_rows<T, decltype(chunks)::value><<<blocks, kThreads, 0, stream>>>(a, layout.warps);
+      with_layout(a.width, [&](auto chunks, auto warps) {
+        constexpr int kChunks = decltype(chunks)::value, kRowWarps = decltype(warps)::value;
+        const auto blocks = static_cast<unsigned>(ceil_divide(a.rows, kWarps / kRowWarps));
+        norm_forward_rows<T, kChunks, kRowWarps><<<blocks, kThreads, 0, stream>>>(a);
       });
     } else {
       norm_forward_any<T><<<static_cast<unsigned>(a.rows), kThreads, 0, stream>>>(a);
