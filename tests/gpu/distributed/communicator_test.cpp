@@ -28,7 +28,7 @@ using namespace testing;
 using NcclAxis = DeviceAxis;
 
 constexpr int64_t kSizes[] = {1, 3, 257, 100003};
-constexpr int64_t kSecond = 2'000'000'000;  // of at::cuda::sleep, about
+constexpr int64_t kSecond = 2'000'000'000;  // of at::cuda::sleep, about; below 2^31, in case it reads a short clock
 
 std::string words(at::ScalarType type, int64_t count) { return std::string(c10::toString(type)) + " x " + std::to_string(count); }
 
@@ -165,7 +165,7 @@ TEST_F(NcclAxis, AStartedCollectiveRunsBesideTheWorkAfterItAndTheHostRunsAhead) 
   axis().barrier();
   const auto begin = std::chrono::steady_clock::now();
   auto work = axis().start_all_reduce(values, Reduce::sum);
-  at::cuda::sleep(5 * kSecond);  // work of the current stream that does not need the sum
+  for (int i = 0; i < 5; ++i) at::cuda::sleep(kSecond);  // work of the current stream that does not need the sum
   c10::cuda::CUDAEvent slept;
   slept.record();
   const std::chrono::duration<double> enqueued = std::chrono::steady_clock::now() - begin;
