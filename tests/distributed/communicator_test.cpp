@@ -3,6 +3,7 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
@@ -115,6 +116,43 @@ TEST(Communicator, ReduceScatterGivesEachRankItsPartOfTheSum) {
   }
 }
 
+TEST(Communicator, StartedGathersAndScattersAreThePlainOnes) {
+  for (const auto& world : worlds()) {
+    const int64_t part = 29;
+    const at::Tensor input = values_of(world->rank(), part, at::kBFloat16), all = values_of(world->rank(), part * world->size());
+    at::Tensor gathered = at::empty({world->size(), part}, at::kBFloat16), in_place = at::empty_like(gathered);
+    at::Tensor sum = at::empty({part}), sums = all.clone();
+    in_place[world->rank()].copy_(input);
+    at::Tensor mine = sums.narrow(0, world->rank() * part, part);
+    auto gather = world->start_all_gather(gathered, input);
+    auto scatter = world->start_reduce_scatter(sum, all);
+    auto gather_in_place = world->start_all_gather(in_place, in_place[world->rank()]);
+    auto scatter_in_place = world->start_reduce_scatter(mine, sums);
+    while (!scatter_in_place->test()) {
+    }
+    scatter->wait();
+    gather->wait();
+    gather_in_place.reset();  // waits
+    for (int rank = 0; rank < world->size(); ++rank) {
+      EXPECT_TRUE(at::equal(gathered[rank], values_of(rank, part, at::kBFloat16)));
+      EXPECT_TRUE(at::equal(in_place[rank], values_of(rank, part, at::kBFloat16)));
+    }
+    const at::Tensor expected = sum_of_all(world->size(), part * world->size()).narrow(0, world->rank() * part, part);
+    EXPECT_TRUE(at::equal(sum, expected));
+    EXPECT_TRUE(at::equal(mine, expected));
+  }
+}
+
+TEST(Communicator, ReduceScatterMayWriteIntoItsInput) {
+  for (const auto& world : worlds()) {
+    const int64_t part = 29;
+    at::Tensor values = values_of(world->rank(), part * world->size());
+    at::Tensor mine = values.narrow(0, world->rank() * part, part);
+    world->reduce_scatter(mine, values);
+    EXPECT_TRUE(at::equal(mine, sum_of_all(world->size(), part * world->size()).narrow(0, world->rank() * part, part)));
+  }
+}
+
 TEST(Communicator, BroadcastFromEveryRoot) {
   for (const auto& world : worlds()) {
     for (int root = 0; root < world->size(); ++root) {
@@ -132,6 +170,9 @@ TEST(Communicator, EmptyTensorsPass) {
     world->all_reduce(none, Reduce::sum);
     world->start_all_reduce(none, Reduce::sum)->wait();
     world->all_gather(gathered, none);
+    world->reduce_scatter(none, gathered);
+    world->start_all_gather(gathered, none)->wait();
+    world->start_reduce_scatter(none, gathered)->wait();
     world->broadcast(none, 0);
     EXPECT_EQ(none.numel(), 0);
   }
@@ -162,6 +203,7 @@ TEST(Communicator, RefusesWhatItCannotReduce) {
   EXPECT_NE(message_of([&] { world.broadcast(crossed, 0); }).find("pass values.contiguous()"), std::string::npos);
   at::Tensor output = at::zeros({4});
   EXPECT_NE(message_of([&] { world.all_gather(output, output); }).find("inputs of the same type"), std::string::npos);
+  EXPECT_NE(message_of([&] { world.start_reduce_scatter(output, output); }).find("outputs of the same type"), std::string::npos);
   EXPECT_NE(message_of([&] { world.broadcast(output, world.size()); }).find("there is no rank"), std::string::npos);
 }
 

@@ -195,6 +195,75 @@ TEST(GradientBuckets, AGradientWrittenPastAutogradIsReadyToo) {
   EXPECT_TRUE(at::allclose(network.parameters[1].variable.grad(), at::full({6}, 2 * weight)));
 }
 
+// Offsets and size as a flat storage makes them: shards of 32 elements must fit.
+at::Tensor padded_for(const Communicator& axis, Network& network) {
+  const int64_t unit = kShardAlignment * axis.size(), size = (network.gradients.numel() + unit - 1) / unit * unit;
+  network.gradients = at::zeros({size});
+  for (BucketParameter& parameter : network.parameters) {
+    parameter.variable.mutable_grad() = network.gradients.narrow(0, parameter.offset, parameter.count);
+  }
+  return network.gradients;
+}
+
+TEST(GradientBuckets, ReduceScatterGivesEachRankItsShardsOfTheSum) {
+  const auto mesh = make_mpi_mesh(1);
+  Communicator& axis = mesh->data();
+  const auto loss = [](Network& network, double scale) { return network.loss(scale); };
+  int64_t previous = 1 << 20;
+  for (const double megabytes : {1e-6, 4 * kKilobyte, 1.0}) {
+    Network network(kCounts);
+    const at::Tensor gradients = padded_for(axis, network);
+    GradientBuckets buckets(network.parameters, gradients, axis, megabytes, ReduceMode::reduce_scatter);
+    EXPECT_LT(buckets.num_buckets(), previous);
+    previous = buckets.num_buckets();
+    const ShardLayout& layout = buckets.layout();
+    EXPECT_EQ(layout.num_ranks(), axis.size());
+    for (int step = 0; step < 3; ++step) {
+      gradients.zero_();
+      buckets.arm();
+      network.loss(scale_of(axis.rank(), step)).backward();
+      buckets.finish();
+      EXPECT_EQ(buckets.num_overlapped(), buckets.num_buckets());
+      const at::Tensor expected = at::zeros_like(gradients), sum = expected_sum(axis.size(), step, loss);
+      expected.narrow(0, 0, sum.numel()).copy_(sum);
+      int64_t owned = 0;
+      for (size_t bucket = 0; bucket < layout.buckets().size(); ++bucket) {
+        const auto shard = layout.shard(bucket, axis.rank());
+        EXPECT_TRUE(at::allclose(gradients.narrow(0, shard.begin, shard.count()), expected.narrow(0, shard.begin, shard.count()),
+                                 1e-5, 1e-7));
+        owned += shard.count();
+      }
+      EXPECT_EQ(owned, gradients.numel() / axis.size());
+    }
+  }
+  EXPECT_EQ(previous, 1);
+}
+
+TEST(GradientBuckets, AParameterAcrossBucketsHoldsBackAllOfThem) {
+  const auto mesh = make_mpi_mesh(1);
+  Communicator& axis = mesh->data();
+  const int64_t unit = kShardAlignment * axis.size();
+  Network network({unit / 2, unit, unit});  // no parameter but the first begins where a bucket may
+  padded_for(axis, network);
+  GradientBuckets buckets(network.parameters, network.gradients, axis, 1e-6, ReduceMode::reduce_scatter);
+  EXPECT_EQ(buckets.num_buckets(), 3);
+  buckets.arm();
+  network.loss(1, {1}).backward();  // the second parameter lies in both lower buckets
+  buckets.finish();
+  EXPECT_EQ(buckets.num_overlapped(), 1);
+}
+
+TEST(GradientBuckets, ReduceScatterRefusesABufferThatIsNotPadded) {
+  const auto mesh = make_mpi_mesh(1);
+  Network network({5, 6});
+  try {
+    GradientBuckets(network.parameters, network.gradients, mesh->data(), 1, ReduceMode::reduce_scatter);
+    ADD_FAILURE() << "22 elements were shared";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("pad the flat buffer's end"), std::string::npos) << error.what();
+  }
+}
+
 TEST(GradientBuckets, RefusesASecondBackwardOnceArmed) {
   const auto mesh = make_mpi_mesh(1);
   Network network(kCounts);

@@ -44,7 +44,7 @@ class ThreadWorld {
     int size() const override { return static_cast<int>(world_.values_.size()); }
 
     void all_reduce(at::Tensor& values, Reduce reduce) override {
-      if (reduce != Reduce::sum || values.scalar_type() != at::kLong) throw Error(ExitCode::internal, "not built for threads");
+      if (reduce != Reduce::sum || values.scalar_type() != at::kLong) throw not_built();
       const at::Tensor mine = values.clone();
       exchange(mine, [&] {
         std::memset(values.mutable_data_ptr(), 0, values.nbytes());
@@ -66,12 +66,13 @@ class ThreadWorld {
       });
     }
     void barrier() override { world_.barrier_.arrive_and_wait(); }
-    std::unique_ptr<Work> start_all_reduce(at::Tensor&, Reduce) override {
-      throw Error(ExitCode::internal, "not built for threads");
-    }
-    void reduce_scatter(at::Tensor&, const at::Tensor&) override { throw Error(ExitCode::internal, "not built for threads"); }
+    std::unique_ptr<Work> start_all_reduce(at::Tensor&, Reduce) override { throw not_built(); }
+    std::unique_ptr<Work> start_all_gather(at::Tensor&, const at::Tensor&) override { throw not_built(); }
+    std::unique_ptr<Work> start_reduce_scatter(at::Tensor&, const at::Tensor&) override { throw not_built(); }
+    void reduce_scatter(at::Tensor&, const at::Tensor&) override { throw not_built(); }
 
    private:
+    static Error not_built() { return {ExitCode::internal, "not built for threads"}; }
     // Shows `mine` to all ranks while `read` runs.
     void exchange(const at::Tensor& mine, const std::function<void()>& read) {
       world_.values_[rank_] = &mine;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdio>
 #include <stdexcept>
 
@@ -42,6 +43,34 @@ TEST(WatchdogDeathTest, NamesRankStepAndCollective) {
       ::testing::ExitedWithCode(7),
       "rank 3 made no progress for 0.1 s at step 41\nin #1 all_reduce of 4096 bytes on the data axis, under way for "
       "0.1.* s\nthe last 2 collectives:\n  #0 broadcast");
+}
+
+TEST(Watchdog, AsksThePollWhileTheStepsGoOn) {
+  std::atomic<int> asked = 0;
+  {
+    const auto quiet = [](const std::string& text) { ADD_FAILURE() << text; };
+    Watchdog watchdog(60, 0, nullptr, quiet, [&]() -> std::optional<std::string> {
+      ++asked;
+      return std::nullopt;
+    });
+    std::this_thread::sleep_for(300ms);
+  }
+  EXPECT_GE(asked, 2);
+}
+
+TEST(WatchdogDeathTest, LeavesAtOnceWithWhatThePollTells) {
+  EXPECT_EXIT(
+      {
+        const auto recorder = std::make_shared<FlightRecorder>();
+        recorder->start("data", "all_reduce", 4096);
+        std::atomic<bool> lost = false;
+        Watchdog watchdog(60, 2, recorder, print,
+                          [&] { return lost ? std::optional<std::string>("rank 1 is gone") : std::nullopt; });
+        watchdog.beat(7);
+        lost = true;
+        hang();
+      },
+      ::testing::ExitedWithCode(7), "rank 2 cannot go on at step 7: rank 1 is gone\nin #0 all_reduce of 4096 bytes");
 }
 
 TEST(WatchdogDeathTest, LeavesThoughTheReportFails) {

@@ -32,9 +32,14 @@ class AfterAccumulation : public torch::autograd::FunctionPostHook {
 
 class GradientBuckets::State {
  public:
-  State(const std::vector<BucketParameter>& parameters, at::Tensor gradients, Communicator& axis, double megabytes)
-      : gradients_(std::move(gradients)), axis_(axis) {
-    cut(parameters, static_cast<int64_t>(megabytes * 1e6 / gradients_.element_size()));
+  State(const std::vector<BucketParameter>& parameters, at::Tensor gradients, Communicator& axis, double megabytes,
+        ReduceMode mode)
+      : gradients_(std::move(gradients)),
+        axis_(axis),
+        mode_(mode),
+        layout_(cut(parameters, gradients_, static_cast<int64_t>(megabytes * 1e6 / gradients_.element_size()),
+                    mode == ReduceMode::reduce_scatter ? axis.size() : 1)) {
+    fill(parameters);
     ready_.resize(parameters.size());
     if (axis.size() == 1) return;
     for (size_t i = 0; i < parameters.size(); ++i) {
@@ -66,12 +71,13 @@ class GradientBuckets::State {
     num_started_ = num_done_ = 0;
   }
 
-  size_t num_buckets() const { return buckets_.size(); }
+  const ShardLayout& layout() const { return layout_; }
   size_t num_overlapped() const { return num_overlapped_; }
 
  private:
   struct Bucket {
     at::Tensor values;           // a view of the flat gradients
+    at::Tensor shard;            // this rank's of them
     int64_t num_parameters = 0;  // that take a gradient
     int64_t missing = 0;
     std::unique_ptr<Work> work;
@@ -81,26 +87,34 @@ class GradientBuckets::State {
     uintptr_t key;
   };
 
-  // From the last parameter to the first; together the buckets cover the buffer with its gaps.
-  void cut(const std::vector<BucketParameter>& parameters, int64_t most) {
+  static ShardLayout cut(const std::vector<BucketParameter>& parameters, const at::Tensor& gradients, int64_t most, int ranks) {
+    std::vector<int64_t> starts;
     int64_t previous_end = 0;
     for (const BucketParameter& parameter : parameters) {
-      if (parameter.offset < previous_end || parameter.offset + parameter.count > gradients_.numel()) {
+      if (parameter.offset < previous_end || parameter.offset + parameter.count > gradients.numel()) {
         throw Error(ExitCode::internal, "GradientBuckets: the parameters must ascend, apart, inside the flat gradients");
       }
       previous_end = parameter.offset + parameter.count;
+      starts.push_back(parameter.offset);
     }
-    bucket_of_.resize(parameters.size());
-    int64_t end = gradients_.numel(), num_parameters = 0;
-    for (size_t i = parameters.size(); i-- > 0;) {
-      bucket_of_[i] = buckets_.size();
-      if (parameters[i].variable.requires_grad()) ++num_parameters;  // the others are never missing
-      const int64_t begin = i == 0 ? 0 : parameters[i].offset;
-      const bool next_fits = i > 0 && end - parameters[i - 1].offset <= most;
-      if (next_fits) continue;
-      buckets_.push_back({gradients_.narrow(0, begin, end - begin), num_parameters, 0, nullptr});
-      end = begin;
-      num_parameters = 0;
+    return ShardLayout(starts, gradients.numel(), most, ranks, ranks == 1 ? 1 : kShardAlignment);
+  }
+
+  // Together the buckets cover the buffer with its gaps.
+  void fill(const std::vector<BucketParameter>& parameters) {
+    buckets_of_.resize(parameters.size());
+    for (size_t b = 0; b < layout_.buckets().size(); ++b) {
+      const auto [begin, end] = layout_.buckets()[b];
+      const auto shard = layout_.shard(b, mode_ == ReduceMode::reduce_scatter ? axis_.rank() : 0);
+      int64_t num_parameters = 0;
+      for (size_t i = 0; i < parameters.size(); ++i) {
+        if (parameters[i].offset >= end || parameters[i].offset + parameters[i].count <= begin) continue;
+        if (!parameters[i].variable.requires_grad()) continue;  // never missing
+        buckets_of_[i].push_back(b);
+        ++num_parameters;
+      }
+      buckets_.push_back({gradients_.narrow(0, begin, end - begin), gradients_.narrow(0, shard.begin, shard.count()),
+                          num_parameters, 0, nullptr});
     }
   }
 
@@ -112,34 +126,39 @@ class GradientBuckets::State {
                   "way. Call arm() before the step's last backward only.");
     }
     ready_[parameter] = true;
-    --buckets_[bucket_of_[parameter]].missing;
+    for (const size_t bucket : buckets_of_[parameter]) --buckets_[bucket].missing;
     while (num_started_ < buckets_.size() && buckets_[num_started_].missing == 0) start_next();
+    if (gradients_.is_cuda()) return;  // moves by itself
     while (num_done_ < num_started_ && buckets_[num_done_].work->test()) ++num_done_;
   }
 
   void start_next() {
     Bucket& bucket = buckets_[num_started_];
-    bucket.work = axis_.start_all_reduce(bucket.values, Reduce::sum);
+    bucket.work = mode_ == ReduceMode::all_reduce ? axis_.start_all_reduce(bucket.values, Reduce::sum)
+                                                  : axis_.start_reduce_scatter(bucket.shard, bucket.values);
     ++num_started_;
   }
 
   at::Tensor gradients_;
   Communicator& axis_;
-  std::vector<Bucket> buckets_;    // in the order in which they start
-  std::vector<size_t> bucket_of_;  // by parameter
-  std::vector<bool> ready_;        // by parameter
+  const ReduceMode mode_;
+  const ShardLayout layout_;
+  std::vector<Bucket> buckets_;                  // in the order in which they start
+  std::vector<std::vector<size_t>> buckets_of_;  // by parameter
+  std::vector<bool> ready_;                      // by parameter
   std::vector<Hook> hooks_;
   bool armed_ = false;
   size_t num_started_ = 0, num_done_ = 0, num_overlapped_ = 0;
 };
 
 GradientBuckets::GradientBuckets(const std::vector<BucketParameter>& parameters, at::Tensor gradients, Communicator& axis,
-                                 double megabytes)
-    : state_(std::make_unique<State>(parameters, std::move(gradients), axis, megabytes)) {}
+                                 double megabytes, ReduceMode mode)
+    : state_(std::make_unique<State>(parameters, std::move(gradients), axis, megabytes, mode)) {}
 GradientBuckets::~GradientBuckets() = default;
 void GradientBuckets::arm() { state_->arm(); }
 void GradientBuckets::finish() { state_->finish(); }
-int64_t GradientBuckets::num_buckets() const { return static_cast<int64_t>(state_->num_buckets()); }
+const ShardLayout& GradientBuckets::layout() const { return state_->layout(); }
+int64_t GradientBuckets::num_buckets() const { return static_cast<int64_t>(layout().buckets().size()); }
 int64_t GradientBuckets::num_overlapped() const { return static_cast<int64_t>(state_->num_overlapped()); }
 
 }  // namespace lacuna

@@ -1,6 +1,9 @@
 #include "trainer/parallel/mpi_communicator.h"
 
+#include <ATen/ops/empty_like.h>
+
 #include <algorithm>
+#include <cstring>
 #include <exception>
 #include <vector>
 
@@ -64,47 +67,72 @@ MPI_Op operation(Reduce reduce) {
 
 char* bytes_of(const at::Tensor& values) { return static_cast<char*>(values.data_ptr()); }
 
+// What MPI uses until the message is through: the memory, the datatypes and, for a reduce_scatter in place, the sum on its way
+// to the output.
+struct MpiWorkParts {
+  std::vector<at::Tensor> tensors;
+  std::vector<MPI_Request> requests;
+  std::vector<MPI_Datatype> types;
+  at::Tensor sum;  // if defined, copied to the first tensor at the end
+};
+
 class MpiWork : public Work {
  public:
-  MpiWork(at::Tensor values, std::vector<MPI_Request> requests, std::string axis, FlightEntry entry)
-      : values_(std::move(values)), requests_(std::move(requests)), axis_(std::move(axis)), entry_(std::move(entry)) {}
+  MpiWork(MpiWorkParts parts, const char* call, std::string axis, FlightEntry entry)
+      : parts_(std::move(parts)), call_(call), axis_(std::move(axis)), entry_(std::move(entry)) {}
 
   ~MpiWork() override {
-    if (requests_.empty()) return;
+    if (parts_.requests.empty()) return;
     if (std::uncaught_exceptions() > 0) {
       // This rank has failed and the job is about to be ended: the others may never join, so waiting could hide the failure.
-      // The buffer stays alive for what MPI still does to it.
-      new at::Tensor(values_);
+      // The buffers stay alive for what MPI still does to them.
+      new MpiWorkParts(parts_);
       return;
     }
-    MPI_Waitall(static_cast<int>(requests_.size()), requests_.data(), MPI_STATUSES_IGNORE);
+    MPI_Waitall(static_cast<int>(parts_.requests.size()), parts_.requests.data(), MPI_STATUSES_IGNORE);
+    finish();
   }
 
   bool test() override {
-    if (requests_.empty()) return true;
+    if (parts_.requests.empty()) return true;
     int done = 0;
-    check(MPI_Testall(static_cast<int>(requests_.size()), requests_.data(), &done, MPI_STATUSES_IGNORE), "MPI_Iallreduce", axis_);
+    check(MPI_Testall(static_cast<int>(parts_.requests.size()), parts_.requests.data(), &done, MPI_STATUSES_IGNORE), call_,
+          axis_);
     if (done) finish();
     return done;
   }
 
   void wait() override {
-    if (requests_.empty()) return;
-    check(MPI_Waitall(static_cast<int>(requests_.size()), requests_.data(), MPI_STATUSES_IGNORE), "MPI_Iallreduce", axis_);
+    if (parts_.requests.empty()) return;
+    check(MPI_Waitall(static_cast<int>(parts_.requests.size()), parts_.requests.data(), MPI_STATUSES_IGNORE), call_, axis_);
     finish();
   }
 
  private:
   void finish() {
-    requests_.clear();
+    if (parts_.sum.defined()) {
+      std::memcpy(parts_.tensors.front().data_ptr(), parts_.sum.const_data_ptr(), parts_.sum.nbytes());
+    }
+    for (MPI_Datatype& type : parts_.types) MPI_Type_free(&type);
+    parts_ = {};
     entry_.done();
   }
 
-  at::Tensor values_;  // the memory must live as long as the messages
-  std::vector<MPI_Request> requests_;
+  MpiWorkParts parts_;
+  const char* call_;
   std::string axis_;
   FlightEntry entry_;
 };
+
+// A rank's part of an all_gather's output, but with the whole input's extent, so that the next rank's part is found behind it.
+MPI_Datatype spaced_bytes(int count, int64_t extent) {
+  MPI_Datatype part, spaced;
+  MPI_Type_contiguous(count, MPI_BYTE, &part);
+  MPI_Type_create_resized(part, 0, extent, &spaced);
+  MPI_Type_commit(&spaced);
+  MPI_Type_free(&part);
+  return spaced;
+}
 
 }  // namespace
 
@@ -141,62 +169,110 @@ std::unique_ptr<Work> MpiCommunicator::start_all_reduce(at::Tensor& values, Redu
   check_tensor(values, "start_all_reduce", name());
   const MPI_Datatype type = reducible_type(values, reduce, "start_all_reduce", name());
   FlightEntry entry = record("start_all_reduce", values);
-  std::vector<MPI_Request> requests;
+  MpiWorkParts parts{.tensors = {values}, .requests = {}, .types = {}, .sum = {}};
   for (int64_t at = 0; at < values.numel(); at += max_count_) {
     const int count = static_cast<int>(std::min(max_count_, values.numel() - at));
     check(MPI_Iallreduce(MPI_IN_PLACE, bytes_of(values) + at * values.element_size(), count, type, operation(reduce), comm_,
-                         &requests.emplace_back()),
+                         &parts.requests.emplace_back()),
           "MPI_Iallreduce", name());
   }
-  return std::make_unique<MpiWork>(values, std::move(requests), name(), std::move(entry));
+  return std::make_unique<MpiWork>(std::move(parts), "MPI_Iallreduce", name(), std::move(entry));
+}
+
+void MpiCommunicator::check_gather(const at::Tensor& output, const at::Tensor& input, const char* collective) const {
+  check_tensor(output, collective, name());
+  check_tensor(input, collective, name());
+  if (output.nbytes() != input.nbytes() * size_ || output.scalar_type() != input.scalar_type()) {
+    throw refusal(collective, name(), "the output must hold " + std::to_string(size_) + " inputs of the same type");
+  }
 }
 
 void MpiCommunicator::all_gather(at::Tensor& output, const at::Tensor& input) {
-  check_tensor(output, "all_gather", name());
-  check_tensor(input, "all_gather", name());
-  if (output.nbytes() != input.nbytes() * size_ || output.scalar_type() != input.scalar_type()) {
-    throw refusal("all_gather", name(), "the output must hold " + std::to_string(size_) + " inputs of the same type");
-  }
+  check_gather(output, input, "all_gather");
   const FlightEntry entry = record("all_gather", input);
   const auto total = static_cast<int64_t>(input.nbytes());
   const bool in_place = bytes_of(input) == bytes_of(output) + rank_ * total;
   for (int64_t at = 0; at < total; at += max_count_) {
-    // A rank's part of the output, but with the whole input's extent, so that the next rank's part is found behind it.
     const int count = static_cast<int>(std::min(max_count_, total - at));
-    MPI_Datatype part, spaced;
-    MPI_Type_contiguous(count, MPI_BYTE, &part);
-    MPI_Type_create_resized(part, 0, total, &spaced);
-    MPI_Type_commit(&spaced);
+    MPI_Datatype spaced = spaced_bytes(count, total);
     const void* source = in_place ? MPI_IN_PLACE : static_cast<const void*>(bytes_of(input) + at);
     const int result = MPI_Allgather(source, count, MPI_BYTE, bytes_of(output) + at, 1, spaced, comm_);
     MPI_Type_free(&spaced);
-    MPI_Type_free(&part);
     check(result, "MPI_Allgather", name());
   }
 }
 
+std::unique_ptr<Work> MpiCommunicator::start_all_gather(at::Tensor& output, const at::Tensor& input) {
+  check_gather(output, input, "start_all_gather");
+  FlightEntry entry = record("start_all_gather", input);
+  const auto total = static_cast<int64_t>(input.nbytes());
+  const bool in_place = bytes_of(input) == bytes_of(output) + rank_ * total;
+  MpiWorkParts parts{.tensors = {output, input}, .requests = {}, .types = {}, .sum = {}};
+  for (int64_t at = 0; at < total; at += max_count_) {
+    const int count = static_cast<int>(std::min(max_count_, total - at));
+    parts.types.push_back(spaced_bytes(count, total));
+    const void* source = in_place ? MPI_IN_PLACE : static_cast<const void*>(bytes_of(input) + at);
+    check(MPI_Iallgather(source, count, MPI_BYTE, bytes_of(output) + at, 1, parts.types.back(), comm_,
+                         &parts.requests.emplace_back()),
+          "MPI_Iallgather", name());
+  }
+  return std::make_unique<MpiWork>(std::move(parts), "MPI_Iallgather", name(), std::move(entry));
+}
+
+MPI_Datatype MpiCommunicator::check_scatter(const at::Tensor& output, const at::Tensor& input, const char* collective) const {
+  check_tensor(output, collective, name());
+  check_tensor(input, collective, name());
+  if (input.numel() != output.numel() * size_ || output.scalar_type() != input.scalar_type()) {
+    throw refusal(collective, name(), "the input must hold " + std::to_string(size_) + " outputs of the same type");
+  }
+  return reducible_type(input, Reduce::sum, collective, name());
+}
+
 void MpiCommunicator::reduce_scatter(at::Tensor& output, const at::Tensor& input) {
-  check_tensor(output, "reduce_scatter", name());
-  check_tensor(input, "reduce_scatter", name());
-  const MPI_Datatype type = reducible_type(input, Reduce::sum, "reduce_scatter", name());
+  const MPI_Datatype type = check_scatter(output, input, "reduce_scatter");
   const int64_t count = output.numel();
-  if (input.numel() != count * size_ || output.scalar_type() != input.scalar_type()) {
-    throw refusal("reduce_scatter", name(), "the input must hold " + std::to_string(size_) + " outputs of the same type");
-  }
   const FlightEntry entry = record("reduce_scatter", input);
+  // MPI's own way of doing it in place would leave the sum in the first rank's part.
+  const bool in_place = bytes_of(output) == bytes_of(input) + rank_ * output.nbytes();
+  const at::Tensor sum = in_place ? at::empty_like(output) : output;
   if (count <= max_count_) {
-    check(MPI_Reduce_scatter_block(bytes_of(input), bytes_of(output), static_cast<int>(count), type, MPI_SUM, comm_),
+    check(MPI_Reduce_scatter_block(bytes_of(input), bytes_of(sum), static_cast<int>(count), type, MPI_SUM, comm_),
           "MPI_Reduce_scatter_block", name());
-    return;
-  }
-  for (int root = 0; root < size_; ++root) {
-    for (int64_t at = 0; at < count; at += max_count_) {
-      const char* source = bytes_of(input) + (root * count + at) * input.element_size();
-      check(MPI_Reduce(source, bytes_of(output) + at * output.element_size(), static_cast<int>(std::min(max_count_, count - at)),
-                       type, MPI_SUM, root, comm_),
-            "MPI_Reduce", name());
+  } else {
+    for (int root = 0; root < size_; ++root) {
+      for (int64_t at = 0; at < count; at += max_count_) {
+        const char* source = bytes_of(input) + (root * count + at) * input.element_size();
+        check(MPI_Reduce(source, bytes_of(sum) + at * output.element_size(), static_cast<int>(std::min(max_count_, count - at)),
+                         type, MPI_SUM, root, comm_),
+              "MPI_Reduce", name());
+      }
     }
   }
+  if (in_place) std::memcpy(bytes_of(output), bytes_of(sum), sum.nbytes());
+}
+
+std::unique_ptr<Work> MpiCommunicator::start_reduce_scatter(at::Tensor& output, const at::Tensor& input) {
+  const MPI_Datatype type = check_scatter(output, input, "start_reduce_scatter");
+  const int64_t count = output.numel();
+  FlightEntry entry = record("start_reduce_scatter", input);
+  const bool in_place = bytes_of(output) == bytes_of(input) + rank_ * output.nbytes();
+  const at::Tensor sum = in_place ? at::empty_like(output) : output;
+  MpiWorkParts parts{.tensors = {output, input}, .requests = {}, .types = {}, .sum = in_place ? sum : at::Tensor()};
+  if (count <= max_count_) {
+    check(MPI_Ireduce_scatter_block(bytes_of(input), bytes_of(sum), static_cast<int>(count), type, MPI_SUM, comm_,
+                                    &parts.requests.emplace_back()),
+          "MPI_Ireduce_scatter_block", name());
+  } else {
+    for (int root = 0; root < size_; ++root) {
+      for (int64_t at = 0; at < count; at += max_count_) {
+        const char* source = bytes_of(input) + (root * count + at) * input.element_size();
+        check(MPI_Ireduce(source, bytes_of(sum) + at * output.element_size(), static_cast<int>(std::min(max_count_, count - at)),
+                          type, MPI_SUM, root, comm_, &parts.requests.emplace_back()),
+              "MPI_Ireduce", name());
+      }
+    }
+  }
+  return std::make_unique<MpiWork>(std::move(parts), "MPI_Ireduce_scatter_block", name(), std::move(entry));
 }
 
 void MpiCommunicator::broadcast(at::Tensor& values, int root) {

@@ -26,15 +26,18 @@ class MpiCommunicator : public Communicator {
   int rank() const override { return rank_; }
   int size() const override { return size_; }
   void all_reduce(at::Tensor& values, Reduce reduce) override;
-  std::unique_ptr<Work> start_all_reduce(at::Tensor& values, Reduce reduce) override;
-  // `input` may be this rank's part of `output`, then on every rank.
   void all_gather(at::Tensor& output, const at::Tensor& input) override;
   void reduce_scatter(at::Tensor& output, const at::Tensor& input) override;
+  std::unique_ptr<Work> start_all_reduce(at::Tensor& values, Reduce reduce) override;
+  std::unique_ptr<Work> start_all_gather(at::Tensor& output, const at::Tensor& input) override;
+  std::unique_ptr<Work> start_reduce_scatter(at::Tensor& output, const at::Tensor& input) override;
   void broadcast(at::Tensor& values, int root) override;
   void barrier() override;
 
  private:
   FlightEntry record(const char* collective, const at::Tensor& input) const;
+  void check_gather(const at::Tensor& output, const at::Tensor& input, const char* collective) const;
+  MPI_Datatype check_scatter(const at::Tensor& output, const at::Tensor& input, const char* collective) const;
 
   MPI_Comm comm_;
   std::shared_ptr<FlightRecorder> recorder_;

@@ -13,9 +13,11 @@ class SelfCommunicator : public Communicator {
   int rank() const override { return 0; }
   int size() const override { return 1; }
   void all_reduce(at::Tensor&, Reduce) override {}
-  std::unique_ptr<Work> start_all_reduce(at::Tensor& values, Reduce reduce) override;
   void all_gather(at::Tensor& output, const at::Tensor& input) override;
   void reduce_scatter(at::Tensor& output, const at::Tensor& input) override;
+  std::unique_ptr<Work> start_all_reduce(at::Tensor& values, Reduce reduce) override;
+  std::unique_ptr<Work> start_all_gather(at::Tensor& output, const at::Tensor& input) override;
+  std::unique_ptr<Work> start_reduce_scatter(at::Tensor& output, const at::Tensor& input) override;
   void broadcast(at::Tensor&, int) override {}
   void barrier() override {}
 };

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -20,10 +21,14 @@ class Watchdog {
   // Writes the text where a user finds it: the rank's log and status.json. It runs in the watchdog's thread.
   using Report = std::function<void(const std::string& text)>;
 
+  // Whether something has failed that this process may wait for in vain, such as Mesh::failure. Called from the watchdog's thread
+  // a few times a second; nullopt while all is well.
+  using Poll = std::function<std::optional<std::string>()>;
+
   // Without a beat for `limit` seconds the report is written, with the rank, the step, the collective under way and the last ones
-  // before it; then the process leaves with the code of communication failures, even if the report itself hangs. A limit of 0
-  // watches nothing. `recorder` may be null.
-  Watchdog(double limit, int rank, std::shared_ptr<const FlightRecorder> recorder, Report report);
+  // before it; then the process leaves with the code of communication failures, even if the report itself hangs. What `poll`
+  // tells ends the process in the same way at once. A limit of 0 watches nothing. `recorder` and `poll` may be null.
+  Watchdog(double limit, int rank, std::shared_ptr<const FlightRecorder> recorder, Report report, Poll poll = nullptr);
   ~Watchdog();
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
@@ -33,12 +38,13 @@ class Watchdog {
 
  private:
   void watch();
-  [[noreturn]] void fire(int64_t step, double silence);
+  [[noreturn]] void fire(const std::string& why);
 
   const std::chrono::duration<double> limit_;
   const int rank_;
   const std::shared_ptr<const FlightRecorder> recorder_;
   const Report report_;
+  const Poll poll_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool stopped_ = false;
