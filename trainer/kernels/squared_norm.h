@@ -4,7 +4,8 @@
 
 namespace lacuna {
 
-// values: contiguous float32. Not finite where an element is not.
+// values: contiguous float32. Not finite where an element is not. Waits for the device where the values are on one; a step that
+// must not wait uses squared_norm_cuda.h.
 double squared_norm(const at::Tensor& values);
 
 }  // namespace lacuna

@@ -1,9 +1,15 @@
+#include "trainer/kernels/adamw.h"
+
 #include <ATen/Parallel.h>
 
 #include <cmath>
 
-#include "trainer/kernels/adamw.h"
 #include "trainer/kernels/wide.h"
+#ifdef LACUNA_CUDA
+#include <c10/cuda/CUDAStream.h>
+
+#include "trainer/kernels/adamw_cuda.h"
+#endif
 
 namespace lacuna {
 namespace {
@@ -24,8 +30,24 @@ LACUNA_WIDE void update(float* p, const float* g, float* m, float* v, int64_t n,
 
 }  // namespace
 
-void adamw(at::Tensor parameters, const at::Tensor& gradients, at::Tensor first, at::Tensor second, const AdamWConstants& constants,
-           double weight_decay, const at::Tensor& scalars) {
+void adamw(at::Tensor parameters, const at::Tensor& gradients, at::Tensor first, at::Tensor second,
+           const AdamWConstants& constants, double weight_decay, const at::Tensor& scalars) {
+#ifdef LACUNA_CUDA
+  if (parameters.is_cuda()) {
+    cuda::adamw({.parameters = parameters.data_ptr<float>(),
+                 .first = first.data_ptr<float>(),
+                 .second = second.data_ptr<float>(),
+                 .gradients = gradients.data_ptr<float>(),
+                 .count = parameters.numel(),
+                 .beta1 = static_cast<float>(constants.beta1),
+                 .beta2 = static_cast<float>(constants.beta2),
+                 .epsilon = static_cast<float>(constants.epsilon),
+                 .weight_decay = static_cast<float>(weight_decay),
+                 .scalars = scalars.const_data_ptr<float>()},
+                c10::cuda::getCurrentCUDAStream());
+    return;
+  }
+#endif
   const auto* s = scalars.const_data_ptr<float>();
   const Coefficients c{.beta1 = static_cast<float>(constants.beta1),
                        .beta2 = static_cast<float>(constants.beta2),
