@@ -265,7 +265,7 @@ TEST(AdamWKernel, EqualsTheUpdateWrittenOut) {
     const auto first = 0.9 * m.to(at::kDouble) + 0.1 * gradient, second = 0.95 * v.to(at::kDouble) + 0.05 * gradient * gradient;
     const auto expected = p.to(at::kDouble) - rate * ((first / correction1) / ((second / correction2).sqrt() + 1e-8) + decay * p);
     const auto scalars = at::tensor({rate, clip, correction1, correction2}, at::kFloat);
-    adamw(p, g, m, v, constants, decay, scalars);
+    adamw({.parameters = p, .gradients = g, .first = m, .second = v, .copy = {}, .decays = {}}, constants, decay, scalars);
     EXPECT_LT(relative_error(p, expected), 1e-6) << n;
     EXPECT_LT(relative_error(m, first), 1e-6) << n;
     EXPECT_LT(relative_error(v, second), 1e-6) << n;

@@ -15,11 +15,20 @@ void set_values(at::Tensor& destination, std::initializer_list<double> values) {
   if (static_cast<int64_t>(values.size()) > destination.numel()) throw Error(ExitCode::internal, "set_values: too many values");
 #ifdef LACUNA_CUDA
   if (destination.is_cuda()) {
-    cuda::set_values(destination.data_ptr<double>(), values, c10::cuda::getCurrentCUDAStream());
+    const auto stream = c10::cuda::getCurrentCUDAStream();
+    if (destination.scalar_type() == at::kFloat) {
+      cuda::set_values(destination.data_ptr<float>(), values, stream);
+    } else {
+      cuda::set_values(destination.data_ptr<double>(), values, stream);
+    }
     return;
   }
 #endif
-  std::copy(values.begin(), values.end(), destination.data_ptr<double>());
+  if (destination.scalar_type() == at::kFloat) {
+    std::transform(values.begin(), values.end(), destination.data_ptr<float>(), [](double v) { return static_cast<float>(v); });
+  } else {
+    std::copy(values.begin(), values.end(), destination.data_ptr<double>());
+  }
 }
 
 }  // namespace lacuna

@@ -7,7 +7,7 @@
 
 namespace lacuna {
 
-// values: at most 8. destination: contiguous float64 of at least as many elements. Not for a stream that is being captured: a
+// values: at most 8. destination: contiguous float64 or float32 of at least as many elements. Not for a stream that is being captured: a
 // graph would repeat these very numbers.
 void set_values(at::Tensor& destination, std::initializer_list<double> values);
 

@@ -7,6 +7,7 @@
 namespace lacuna::cuda {
 
 // destination[i] = values[i], at most 8 of them.
+void set_values(float* destination, std::initializer_list<double> values, cudaStream_t stream);
 void set_values(double* destination, std::initializer_list<double> values, cudaStream_t stream);
 
 }  // namespace lacuna::cuda

@@ -1,4 +1,5 @@
-// Row-wise pieces of a softmax cross-entropy whose columns may be split over ranks.
+// Row-wise pieces of a softmax cross-entropy whose columns may be split over ranks. Logits are float32, on a GPU also bfloat16; there
+// softmax_rows_cuda.h has the loss of a whole vocabulary in one kernel.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -11,7 +12,7 @@ at::Tensor softmax_parts(const at::Tensor& logits, int64_t real, const at::Tenso
 // The parts (ranks, N, 3) of several ranks joined into those of the whole row (N, 3).
 at::Tensor combine_softmax_parts(const at::Tensor& parts);
 
-// sum_i weights[i] * (maximum + log(sum) - target logit), in double precision.
+// sum_i weights[i] * (maximum + log(sum) - target logit), in double precision. Waits for the device where the parts are on one.
 double weighted_loss(const at::Tensor& parts, const at::Tensor& weights);
 
 // In place: logits become weights[i] * (softmax - one-hot), 0 in the columns from `real` on.

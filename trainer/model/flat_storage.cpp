@@ -1,13 +1,16 @@
 #include "trainer/model/flat_storage.h"
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 #include <sys/mman.h>
 
 #include <cstdio>
+#include <cstring>
 
 #include "data/error.h"
+#include "trainer/kernels/line_mask.h"
 
 namespace lacuna {
 namespace {
@@ -60,6 +63,11 @@ FlatStorage::FlatStorage(std::vector<ParameterSpec>& parameters, int64_t data_si
   master_ = make_buffer(total, device);
   parameters_ = compute == at::kFloat ? master_ : make_buffer(total, device, compute);
   gradients_ = make_buffer(total, device);
+  auto mask = empty_line_mask(total);
+  for (const auto& range : ranges_) {
+    if (range.partitioned) mark_lines(mask, range.offset, range.count);
+  }
+  partitioned_ = tensor_of(mask).to(device);
 
   const c10::AutoGradMode no_graph(false);
   for (size_t i = 0; i < parameters.size(); ++i) {
@@ -94,6 +102,12 @@ void FlatStorage::check_views() const {
                    "clear it with zero_gradients()");
     }
   }
+}
+
+at::Tensor tensor_of(const std::vector<uint32_t>& mask) {
+  auto tensor = at::empty({static_cast<int64_t>(mask.size())}, at::kInt);
+  std::memcpy(tensor.mutable_data_ptr(), mask.data(), mask.size() * sizeof(uint32_t));
+  return tensor;
 }
 
 }  // namespace lacuna

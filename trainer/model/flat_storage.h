@@ -39,6 +39,7 @@ class FlatStorage {
   const at::Tensor& parameters() const { return parameters_; }  // (size), of the compute type
   const at::Tensor& master() const { return master_; }          // (size), fp32; parameters() itself where that is fp32
   const at::Tensor& gradients() const { return gradients_; }    // (size), fp32
+  const at::Tensor& partitioned() const { return partitioned_; }  // int32 line mask of the ranges that are, on the device
   const at::Tensor& value(size_t range) const { return values_[range]; }  // the module's own tensor
 
   void zero_gradients();
@@ -49,9 +50,12 @@ class FlatStorage {
   void check_views() const;
 
  private:
-  at::Tensor parameters_, master_, gradients_;
+  at::Tensor parameters_, master_, gradients_, partitioned_;
   std::vector<Range> ranges_;
   std::vector<at::Tensor> values_;  // the modules' parameters, by range
 };
+
+// A line mask (kernels/line_mask.h) as an int32 tensor on the CPU.
+at::Tensor tensor_of(const std::vector<uint32_t>& mask);
 
 }  // namespace lacuna

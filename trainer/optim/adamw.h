@@ -36,7 +36,7 @@ class AdamW : public Optimizer {
   std::vector<std::pair<std::string, at::Tensor>> state() const override;
 
  private:
-  // Neighbouring parameters that decay alike are updated in one call.
+  // On the CPU neighbouring parameters that decay alike are updated in one call; on a device all are, and decays_ tells.
   struct Segment {
     int64_t offset, count;
     bool decays;
@@ -44,7 +44,7 @@ class AdamW : public Optimizer {
   Options options_;
   FlatStorage& storage_;
   std::vector<Segment> segments_;
-  at::Tensor first_, second_;
+  at::Tensor first_, second_, decays_;
   at::Tensor scalars_;  // as kernels/adamw.h says
 };
 

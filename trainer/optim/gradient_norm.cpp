@@ -2,7 +2,6 @@
 
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/where.h>
-#include <ATen/ops/zeros.h>
 
 #include <limits>
 
@@ -12,13 +11,10 @@ namespace lacuna {
 
 at::Tensor squared_gradient_norm(const FlatStorage& storage, Communicator& tensor_axis) {
   if (tensor_axis.size() == 1) return squared_norm(storage.gradients());  // gaps are zero
-  auto sums = at::zeros({2}, storage.gradients().options().dtype(at::kDouble));
-  auto whole = sums.narrow(0, 0, 1), sliced = sums.narrow(0, 1, 1);
-  for (const auto& range : storage.ranges()) {
-    (range.partitioned ? sliced : whole) += squared_norm(storage.gradients().narrow(0, range.offset, range.count));
-  }
+  const auto sums = squared_norms(storage.gradients(), storage.partitioned());
+  auto sliced = sums.narrow(0, 1, 1);
   tensor_axis.all_reduce(sliced, Reduce::sum);
-  return whole + sliced;
+  return sums.narrow(0, 0, 1) + sliced;
 }
 
 GradientScale gradient_scale(const at::Tensor& squared_norm, const at::Tensor& count, const at::Tensor& loss, double limit) {

@@ -1,13 +1,33 @@
+#include "trainer/kernels/softmax_rows.h"
+
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 
 #include <cmath>
 
-#include "trainer/kernels/softmax_rows.h"
 #include "trainer/kernels/wide.h"
+#ifdef LACUNA_CUDA
+#include <ATen/ops/zeros.h>
+#include <c10/cuda/CUDAStream.h>
+
+#include "trainer/kernels/softmax_rows_cuda.h"
+#endif
 
 namespace lacuna {
 namespace {
+
+#ifdef LACUNA_CUDA
+cuda::LogitRows rows_on_device(const at::Tensor& logits, int64_t real, const at::Tensor& targets, int64_t first) {
+  return {.logits = logits.data_ptr(),
+          .element = logits.scalar_type() == at::kBFloat16 ? cuda::Element::bf16 : cuda::Element::f32,
+          .num_rows = logits.size(0),
+          .columns = logits.size(1),
+          .stride = logits.stride(0),
+          .real = real,
+          .targets = targets.const_data_ptr<int32_t>(),
+          .first = first};
+}
+#endif
 
 // These loops vectorise, expf included, because this file is compiled with sums that may be reordered (CMakeLists.txt).
 
@@ -33,7 +53,13 @@ LACUNA_WIDE void scaled_exponentials(float* z, int64_t n, float shift, float sca
 
 at::Tensor softmax_parts(const at::Tensor& logits, int64_t real, const at::Tensor& targets, int64_t first) {
   const int64_t num_rows = logits.size(0), width = logits.size(1);
-  auto parts = at::empty({num_rows, 3}, logits.options());
+  auto parts = at::empty({num_rows, 3}, logits.options().dtype(at::kFloat));
+#ifdef LACUNA_CUDA
+  if (logits.is_cuda()) {
+    cuda::softmax_parts(parts.data_ptr<float>(), rows_on_device(logits, real, targets, first), c10::cuda::getCurrentCUDAStream());
+    return parts;
+  }
+#endif
   const auto* z = logits.const_data_ptr<float>();
   const auto* target = targets.const_data_ptr<int32_t>();
   auto* out = parts.data_ptr<float>();
@@ -55,6 +81,12 @@ at::Tensor combine_softmax_parts(const at::Tensor& parts) {
   auto joined = at::empty({num_rows, 3}, parts.options());
   const auto* in = parts.const_data_ptr<float>();
   auto* out = joined.data_ptr<float>();
+#ifdef LACUNA_CUDA
+  if (parts.is_cuda()) {
+    cuda::combine_softmax_parts(out, in, ranks, num_rows, c10::cuda::getCurrentCUDAStream());
+    return joined;
+  }
+#endif
   for (int64_t i = 0; i < num_rows; ++i) {
     float maximum = -INFINITY, sum = 0, target = 0;
     for (int64_t r = 0; r < ranks; ++r) maximum = std::max(maximum, in[(r * num_rows + i) * 3]);
@@ -73,6 +105,16 @@ at::Tensor combine_softmax_parts(const at::Tensor& parts) {
 double weighted_loss(const at::Tensor& parts, const at::Tensor& weights) {
   const auto* part = parts.const_data_ptr<float>();
   const auto* weight = weights.const_data_ptr<float>();
+#ifdef LACUNA_CUDA
+  if (parts.is_cuda()) {
+    const auto stream = c10::cuda::getCurrentCUDAStream();
+    const auto rows = at::empty({parts.size(0)}, parts.options());
+    const auto sum = at::zeros({}, parts.options().dtype(at::kDouble));
+    cuda::softmax_loss_rows(rows.data_ptr<float>(), part, weight, parts.size(0), 0, stream);
+    cuda::add_sum(sum.data_ptr<double>(), rows.const_data_ptr<float>(), parts.size(0), stream);
+    return sum.item<double>();
+  }
+#endif
   double total = 0;
   for (int64_t i = 0; i < parts.size(0); ++i, part += 3) {
     if (weight[i] == 0) continue;
@@ -83,6 +125,13 @@ double weighted_loss(const at::Tensor& parts, const at::Tensor& weights) {
 
 void softmax_gradient(at::Tensor& logits, int64_t real, const at::Tensor& targets, int64_t first, const at::Tensor& parts,
                       const at::Tensor& weights) {
+#ifdef LACUNA_CUDA
+  if (logits.is_cuda()) {
+    cuda::softmax_gradient(rows_on_device(logits, real, targets, first), parts.const_data_ptr<float>(),
+                           weights.const_data_ptr<float>(), 0, c10::cuda::getCurrentCUDAStream());
+    return;
+  }
+#endif
   const int64_t width = logits.size(1);
   auto* z = logits.data_ptr<float>();
   const auto* target = targets.const_data_ptr<int32_t>();
