@@ -1,11 +1,12 @@
 #include "trainer/kernels/linear.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/addmm.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/mm.h>
 #include <torch/csrc/autograd/custom_function.h>
+
+#include "trainer/kernels/affine.h"
 
 namespace lacuna {
 namespace {
@@ -28,12 +29,11 @@ class Linear : public torch::autograd::Function<Linear> {
     const auto dy = gradients[0].reshape({-1, weight.size(0)});
     at::Tensor dx;
     if (x.requires_grad()) dx = at::matmul(gradients[0], weight);
-    auto weight_gradient = weight.grad();
-    weight_gradient.addmm_(dy.t(), x.reshape({-1, weight.size(1)}));
-    if (ctx->saved_data.count("bias") > 0) {
-      auto bias_gradient = ctx->saved_data["bias"].toTensor().grad();
-      bias_gradient.add_(dy.sum(0));
-    }
+    const bool has_bias = ctx->saved_data.count("bias") > 0;
+    add_affine_gradients(dy, x, {.weight = weight,
+                                 .bias = {},
+                                 .weight_gradient = weight.grad(),
+                                 .bias_gradient = has_bias ? ctx->saved_data["bias"].toTensor().grad() : at::Tensor()});
     return {dx, {}, {}};
   }
 };

@@ -8,6 +8,7 @@
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "trainer/kernels/affine.h"
 #include "trainer/kernels/softmax_rows.h"
 
 namespace lacuna {
@@ -16,8 +17,9 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
 
-// Logits of one chunk stay within a few megabytes, near the last-level cache.
-constexpr int64_t kChunkElements = 1 << 21;
+// Logits of one chunk: on the CPU a few megabytes, near the last-level cache; on a device so many rows that the weight's gradient,
+// which every chunk reads and writes, does not count.
+constexpr int64_t kChunkElements = 1 << 21, kDeviceChunkRows = 8192;
 
 class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> {
  public:
@@ -25,44 +27,50 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
                             const at::Tensor& weights, int64_t vocabulary_size, Communicator* axis, bool with_gradients) {
     const int64_t num_rows = states.size(0), local = weight.size(0), first = local * axis->rank();
     const int64_t real = std::clamp<int64_t>(vocabulary_size - first, 0, local);  // columns that are no padding
-    const int64_t chunk = std::clamp<int64_t>(kChunkElements / local, 1, num_rows);
-    at::Tensor state_gradient, weight_gradient;
+    const int64_t chunk = std::clamp<int64_t>(states.is_cpu() ? kChunkElements / local : kDeviceChunkRows, 1, num_rows);
+    const auto sums = weights.options();  // float32
+    AffineWeights head{.weight = weight, .bias = {}, .weight_gradient = {}, .bias_gradient = {}};
+    at::Tensor state_gradient;
     if (with_gradients) {
       state_gradient = at::empty(states.sizes(), states.options());
-      weight_gradient = at::zeros(weight.sizes(), weight.options());
+      head.weight_gradient = at::zeros(weight.sizes(), sums);
     }
-    double total = 0;
+    auto total = at::zeros({1}, sums.dtype(at::kDouble));
     auto logits = at::empty({chunk, local}, states.options());
     for (int64_t begin = 0; begin < num_rows; begin += chunk) {
       const int64_t n = std::min(chunk, num_rows - begin);
       const auto x = states.narrow(0, begin, n), t = targets.narrow(0, begin, n), w = weights.narrow(0, begin, n);
       auto z = logits.narrow(0, 0, n);
       at::mm_out(z, x, weight.t());
-      const auto combined = combine(softmax_parts(z, real, t, first), *axis);
-      total += weighted_loss(combined, w);
+      // From here z is d loss / d logits, where it is wanted.
+      if (axis->size() == 1) {
+        add_softmax_loss(total, z, real, t, w, with_gradients);
+      } else {
+        const auto parts = combine(softmax_parts(z, real, t, first), *axis);
+        add_weighted_loss(total, parts, w);
+        if (with_gradients) softmax_gradient(z, real, t, first, parts, w);
+      }
       if (!with_gradients) continue;
-      softmax_gradient(z, real, t, first, combined, w);  // z becomes d loss / d z
       auto dx = state_gradient.narrow(0, begin, n);
       at::mm_out(dx, z, weight);
-      weight_gradient.addmm_(z.t(), x);
+      add_affine_gradients(z, x, head);
     }
-    if (with_gradients) ctx->save_for_backward({state_gradient, weight_gradient, weight});
-    return at::zeros({}, states.options()).fill_(total);
+    if (with_gradients) ctx->save_for_backward({state_gradient, head.weight_gradient, weight});
+    return total.squeeze(0).to(at::kFloat);
   }
 
   static tensor_list backward(AutogradContext* ctx, const tensor_list& gradients) {
     const auto saved = ctx->get_saved_variables();
-    const double scale = gradients[0].item<double>();
+    const auto& scale = gradients[0];
     auto weight_gradient = saved[2].grad();
     if (!weight_gradient.defined()) return {saved[0] * scale, saved[1] * scale, {}, {}, {}, {}, {}};
-    weight_gradient.add_(saved[1], scale);
+    weight_gradient.addcmul_(saved[1], scale);
     return {saved[0] * scale, {}, {}, {}, {}, {}, {}};
   }
 
  private:
   // Every rank's (maximum, sum of exponentials, target logit) of each row, joined: (N, 3) -> (N, 3).
-  static at::Tensor combine(at::Tensor parts, Communicator& axis) {
-    if (axis.size() == 1) return parts;
+  static at::Tensor combine(const at::Tensor& parts, Communicator& axis) {
     auto gathered = at::empty({axis.size(), parts.size(0), 3}, parts.options());
     axis.all_gather(gathered, parts);
     return combine_softmax_parts(gathered);

@@ -7,7 +7,6 @@
 
 #include "trainer/kernels/wide.h"
 #ifdef LACUNA_CUDA
-#include <ATen/ops/zeros.h>
 #include <c10/cuda/CUDAStream.h>
 
 #include "trainer/kernels/softmax_rows_cuda.h"
@@ -102,25 +101,24 @@ at::Tensor combine_softmax_parts(const at::Tensor& parts) {
   return joined;
 }
 
-double weighted_loss(const at::Tensor& parts, const at::Tensor& weights) {
+void add_weighted_loss(at::Tensor& total, const at::Tensor& parts, const at::Tensor& weights) {
   const auto* part = parts.const_data_ptr<float>();
   const auto* weight = weights.const_data_ptr<float>();
 #ifdef LACUNA_CUDA
   if (parts.is_cuda()) {
     const auto stream = c10::cuda::getCurrentCUDAStream();
     const auto rows = at::empty({parts.size(0)}, parts.options());
-    const auto sum = at::zeros({}, parts.options().dtype(at::kDouble));
     cuda::softmax_loss_rows(rows.data_ptr<float>(), part, weight, parts.size(0), 0, stream);
-    cuda::add_sum(sum.data_ptr<double>(), rows.const_data_ptr<float>(), parts.size(0), stream);
-    return sum.item<double>();
+    cuda::add_sum(total.data_ptr<double>(), rows.const_data_ptr<float>(), parts.size(0), stream);
+    return;
   }
 #endif
-  double total = 0;
+  double sum = 0;
   for (int64_t i = 0; i < parts.size(0); ++i, part += 3) {
     if (weight[i] == 0) continue;
-    total += static_cast<double>(weight[i]) * (static_cast<double>(part[0]) + std::log(static_cast<double>(part[1])) - part[2]);
+    sum += static_cast<double>(weight[i]) * (static_cast<double>(part[0]) + std::log(static_cast<double>(part[1])) - part[2]);
   }
-  return total;
+  *total.data_ptr<double>() += sum;
 }
 
 void softmax_gradient(at::Tensor& logits, int64_t real, const at::Tensor& targets, int64_t first, const at::Tensor& parts,
@@ -150,6 +148,23 @@ void softmax_gradient(at::Tensor& logits, int64_t real, const at::Tensor& target
       if (column >= 0 && column < real) row[column] -= weight[i];
     }
   });
+}
+
+void add_softmax_loss(at::Tensor& total, at::Tensor& logits, int64_t real, const at::Tensor& targets, const at::Tensor& weights,
+                      bool with_gradient) {
+#ifdef LACUNA_CUDA
+  if (logits.is_cuda()) {
+    const auto stream = c10::cuda::getCurrentCUDAStream();
+    const auto losses = at::empty({logits.size(0)}, weights.options());
+    cuda::softmax_loss(rows_on_device(logits, real, targets, 0), weights.const_data_ptr<float>(), losses.data_ptr<float>(),
+                       with_gradient, {}, stream);
+    cuda::add_sum(total.data_ptr<double>(), losses.const_data_ptr<float>(), logits.size(0), stream);
+    return;
+  }
+#endif
+  const auto parts = softmax_parts(logits, real, targets, 0);
+  add_weighted_loss(total, parts, weights);
+  if (with_gradient) softmax_gradient(logits, real, targets, 0, parts, weights);
 }
 
 }  // namespace lacuna

@@ -12,11 +12,16 @@ at::Tensor softmax_parts(const at::Tensor& logits, int64_t real, const at::Tenso
 // The parts (ranks, N, 3) of several ranks joined into those of the whole row (N, 3).
 at::Tensor combine_softmax_parts(const at::Tensor& parts);
 
-// sum_i weights[i] * (maximum + log(sum) - target logit), in double precision. Waits for the device where the parts are on one.
-double weighted_loss(const at::Tensor& parts, const at::Tensor& weights);
+// total (1) float64 += sum_i weights[i] * (maximum + log(sum) - target logit).
+void add_weighted_loss(at::Tensor& total, const at::Tensor& parts, const at::Tensor& weights);
 
 // In place: logits become weights[i] * (softmax - one-hot), 0 in the columns from `real` on.
 void softmax_gradient(at::Tensor& logits, int64_t real, const at::Tensor& targets, int64_t first, const at::Tensor& parts,
                       const at::Tensor& weights);
+
+// All of the above for a vocabulary that one rank holds: total (1) float64 += the weighted losses and, with_gradient, the logits
+// become their derivative. In one kernel on a device.
+void add_softmax_loss(at::Tensor& total, at::Tensor& logits, int64_t real, const at::Tensor& targets, const at::Tensor& weights,
+                      bool with_gradient);
 
 }  // namespace lacuna
