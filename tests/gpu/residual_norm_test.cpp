@@ -43,7 +43,8 @@ at::Tensor leaf(const at::Tensor& x) { return x.detach().to(at::kDouble).set_req
 void check(const Case& c, bool with_delta, bool with_d_sum) {
   const double tolerance = tolerance_of(c.type), epsilon = 1e-5;
   const auto random = [&](at::IntArrayRef shape) { return random_on_device(shape, c.type, c.aligned); };
-  const auto residual = random({c.rows, c.width}) * 3 + 0.5, delta = with_delta ? random({c.rows, c.width}) : at::Tensor();
+  const auto residual = random({c.rows, c.width}).mul_(3).add_(0.5),
+             delta = with_delta ? random({c.rows, c.width}) : at::Tensor();
   NormParameters parameters{.weight = random({c.width}), .centred = c.kind.centred, .epsilon = epsilon};
   if (c.kind.bias) parameters.bias = random({c.width});
 
@@ -94,7 +95,7 @@ TEST_P(ResidualNorm, EqualsTheCompositionInDouble) {
   for (const auto type : kComputeTypes) {
     for (const auto& kind : kKinds) {
       check({type, kind, 1, width}, true, true);
-      check({type, kind, 5, width}, true, false);
+      check({type, kind, 5, width}, true, /*with_d_sum=*/width == 1);       // alone, the gradient of a row of one is rounding
       check({type, kind, width <= 1032 ? 4700 : 1100, width}, true, true);  // several rows for every block of the backward
     }
   }
