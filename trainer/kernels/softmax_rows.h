@@ -1,5 +1,5 @@
-// Row-wise pieces of a softmax cross-entropy whose columns may be split over ranks. Logits are float32, on a GPU also bfloat16; there
-// softmax_rows_cuda.h has the loss of a whole vocabulary in one kernel.
+// Row-wise pieces of a softmax cross-entropy whose columns may be split over ranks. Logits are float32, on a GPU also bfloat16;
+// there softmax_rows_cuda.h has the loss of a whole vocabulary in one kernel.
 #pragma once
 #include <ATen/core/Tensor.h>
 
