@@ -70,7 +70,7 @@ TEST(AdamWOnDevice, EqualsTheUpdateWrittenOut) {
   for (const int64_t n : {1, 3, 4, 5, 31, 32, 33, 1023, 1024, 1025, 2047, 2048, 2049, 4096, 70000, 1048576}) {
     const State s(n);
     const auto e = oracle(s, at::full({1}, kDecay, on_device(at::kDouble)));
-    adamw(s.p, s.g, s.m, s.v, kConstants, kDecay, s.scalars);
+    adamw({.parameters = s.p, .gradients = s.g, .first = s.m, .second = s.v, .copy = {}, .decays = {}}, kConstants, kDecay, s.scalars);
     expect_elements_close("p", s.p, e.p, 3e-6, 5e-6);
     expect_elements_close("m", s.m, e.m, 1e-6, 1e-6);
     expect_elements_close("v", s.v, e.v, 1e-6, 1e-6);

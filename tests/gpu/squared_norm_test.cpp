@@ -34,7 +34,7 @@ TEST(SquaredNormOnDevice, EqualsTheSumInDouble) {
   for (const int64_t n : {0, 1, 3, 4, 31, 32, 33, 4095, 4096, 4097, 70000, 528 * 4096, 528 * 4096 + 5, 20'000'003}) {
     const auto values = at::randn({n}, on_device(at::kFloat));
     const double expected = squares(values);
-    EXPECT_NEAR(squared_norm(values), expected, 1e-6 * expected) << n;
+    EXPECT_NEAR(squared_norm(values).item<double>(), expected, 1e-6 * expected) << n;
     EXPECT_EQ(sums_of(values, {}, 0)[1].item<double>(), 0) << n;
   }
 }
@@ -70,15 +70,15 @@ TEST(SquaredNormOnDevice, OneElementThatIsNotFiniteShows) {
     for (const int64_t where : {0, 4095, 4096, 69999}) {
       auto values = at::randn({70000}, on_device(at::kFloat));
       values[where].fill_(value);
-      EXPECT_FALSE(std::isfinite(squared_norm(values))) << value << " at " << where;
+      EXPECT_FALSE(std::isfinite(squared_norm(values).item<double>())) << value << " at " << where;
     }
   }
 }
 
 TEST(SquaredNormOnDevice, ARepeatGivesTheSameBits) {
   const auto values = at::randn({10'000'000}, on_device(at::kFloat));
-  const double first = squared_norm(values);
-  for (int i = 0; i < 5; ++i) EXPECT_EQ(squared_norm(values), first);
+  const double first = squared_norm(values).item<double>();
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(squared_norm(values).item<double>(), first);
 }
 
 }  // namespace

@@ -6,6 +6,12 @@
 #include <limits>
 
 #include "trainer/kernels/squared_norm.h"
+#ifdef LACUNA_CUDA
+#include <ATen/ops/empty.h>
+#include <c10/cuda/CUDAStream.h>
+
+#include "trainer/kernels/gradient_scale_cuda.h"
+#endif
 
 namespace lacuna {
 
@@ -18,6 +24,14 @@ at::Tensor squared_gradient_norm(const FlatStorage& storage, Communicator& tenso
 }
 
 GradientScale gradient_scale(const at::Tensor& squared_norm, const at::Tensor& count, const at::Tensor& loss, double limit) {
+#ifdef LACUNA_CUDA
+  if (squared_norm.is_cuda()) {
+    GradientScale result{at::empty({1}, squared_norm.options()), at::empty({1}, squared_norm.options().dtype(at::kFloat))};
+    cuda::gradient_scale(result.norm.data_ptr<double>(), result.scale.data_ptr<float>(), squared_norm.const_data_ptr<double>(),
+                         count.const_data_ptr<double>(), loss.const_data_ptr<double>(), limit, c10::cuda::getCurrentCUDAStream());
+    return result;
+  }
+#endif
   const auto norm = squared_norm.sqrt() / count;
   auto scale = count.reciprocal();
   if (limit > 0) scale = scale * (limit / norm).clamp_max(1.0);

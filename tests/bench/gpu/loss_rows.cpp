@@ -28,7 +28,7 @@
 #include "trainer/kernels/line_mask.h"
 #include "trainer/kernels/softmax_rows_cuda.h"
 #include "trainer/kernels/squared_norm_cuda.h"
-#include "trainer/kernels/step_scalars_cuda.h"
+#include "trainer/kernels/gradient_scale_cuda.h"
 
 namespace lacuna::bench {
 namespace {
@@ -149,10 +149,10 @@ void optimizer(Table& table, const std::string& name, int64_t num_layers, int64_
   const auto n = s.p.numel();
   const auto sums = at::empty({2}, on_device(at::kDouble)),
              workspace = at::empty({cuda::kSquaredNormWorkspace}, on_device(at::kDouble));
-  const auto inputs = at::empty({3}, on_device(at::kDouble)), scalars = at::empty({6}, on_device(at::kFloat));
-  auto* in = reinterpret_cast<cuda::StepInputs*>(inputs.data_ptr<double>());
-  auto* out = reinterpret_cast<cuda::StepScalars*>(scalars.data_ptr<float>());
-  cuda::set_step_inputs(in, {10, 1e-4, 1}, stream());
+  const auto numbers = at::ones({3}, on_device(at::kDouble));  // norm, targets, loss
+  const auto scalars = at::full({4}, 0.5, on_device(at::kFloat));
+  auto* number = numbers.data_ptr<double>();
+  auto* scalar = scalars.data_ptr<float>();
   cuda::AdamWUpdate update{.parameters = s.p.data_ptr<float>(),
                            .first = s.m.data_ptr<float>(),
                            .second = s.v.data_ptr<float>(),
@@ -164,15 +164,14 @@ void optimizer(Table& table, const std::string& name, int64_t num_layers, int64_
                            .epsilon = 1e-8F,
                            .weight_decay = 0.1F,
                            .decays = reinterpret_cast<const uint32_t*>(s.mask.const_data_ptr<int32_t>()),
-                           .scalars = &out->learning_rate,
-                           .skip = &out->skip};
+                           .scalars = scalar};
   const auto norm = [&] {
     cuda::squared_norm(sums.data_ptr<double>(), s.g.const_data_ptr<float>(), n, nullptr, 0, workspace.data_ptr<double>(),
                        stream());
   };
   const auto step = [&] {
     norm();
-    cuda::step_scalars(out, in, sums.const_data_ptr<double>(), 2, {0.9, 0.95, 1.0}, stream());
+    cuda::gradient_scale(number, scalar + 1, sums.const_data_ptr<double>(), number + 1, number + 2, 1.0, stream());
     cuda::adamw(update, stream());
   };
   const auto rate = at::full({}, 1e-4, on_device(at::kFloat));
