@@ -24,12 +24,15 @@ endif()
 find_package(CUDAToolkit 13.0 REQUIRED)
 find_library(LACUNA_CUDNN cudnn HINTS ${CUDAToolkit_LIBRARY_DIR} REQUIRED)
 find_library(LACUNA_NCCL nccl HINTS ${CUDAToolkit_LIBRARY_DIR} REQUIRED)
-find_path(LACUNA_CUDNN_FRONTEND cudnn_frontend.h HINTS ${cache}/cudnn-frontend-1.23.0 REQUIRED)
+find_path(LACUNA_CUDNN_FRONTEND cudnn_frontend.h HINTS ${cache}/cudnn-frontend-1.23.0/include)
+if(NOT LACUNA_CUDNN_FRONTEND)
+  message(FATAL_ERROR "cudnn_frontend.h is not in ${cache}/cudnn-frontend-1.23.0/include. Run launch/setup --cuda")
+endif()
 message(STATUS "CUDA: ${LACUNA_NVCC}, for sm_${CMAKE_CUDA_ARCHITECTURES}")
 
 add_library(lacuna_cuda_toolkit INTERFACE)
 target_compile_definitions(lacuna_cuda_toolkit INTERFACE LACUNA_CUDA)
-target_include_directories(lacuna_cuda_toolkit SYSTEM INTERFACE ${CUDAToolkit_INCLUDE_DIRS})
+target_include_directories(lacuna_cuda_toolkit SYSTEM INTERFACE ${CUDAToolkit_INCLUDE_DIRS} ${LACUNA_CUDNN_FRONTEND})
 target_link_libraries(lacuna_cuda_toolkit INTERFACE
   -Wl,--no-as-needed ${LACUNA_LIBTORCH}/lib/libtorch_cuda.so ${LACUNA_LIBTORCH}/lib/libc10_cuda.so
   CUDA::cudart CUDA::cublasLt ${LACUNA_CUDNN} ${LACUNA_NCCL})
