@@ -8,6 +8,7 @@
 
 #include "data/hdf5_corpus.h"
 #include "data/tokenizer/tokenizer.h"
+#include "launch/device.h"
 #include "trainer/checkpoint/checkpoints.h"
 #include "trainer/evaluate/catalog.h"
 #include "trainer/optim/catalog.h"
@@ -52,12 +53,7 @@ Layout lay_out(const Experiment& e, int world) {
     throw e.batch_section.error("micro_size",
                                 std::to_string(micro) + " does not divide the " + std::to_string(rows) + " rows of a data rank");
   }
-  if (e.run.device == DeviceChoice::cuda) {
-    throw e.run_section.error("device", "this build has no CUDA; use \"auto\" or \"cpu\"");
-  }
-  if (e.precision.compute == Compute::bf16) {
-    throw e.precision_section.error("compute", "bf16 needs a CUDA device; the CPU computes in \"fp32\"");
-  }
+  const auto device = choose_device(e);
   for (const auto& task : e.evaluate.tasks) find_evaluation(task);
   const int64_t tokens = global * e.batch.sequence_length;
   const int64_t steps = e.run.steps > 0 ? e.run.steps : (e.run.tokens + tokens - 1) / tokens;
@@ -67,7 +63,8 @@ Layout lay_out(const Experiment& e, int world) {
           .steps = steps,
           .rows_per_rank = rows,
           .micro_size = micro,
-          .tokens_per_step = tokens};
+          .tokens_per_step = tokens,
+          .device = device};
 }
 
 int64_t tensor_size_for(const Experiment& e, int world) { return std::gcd(e.parallel.tensor, static_cast<int64_t>(world)); }
@@ -174,6 +171,8 @@ void check_fit(const Experiment& e, int64_t tensor_size) {
   }
 }
 
+bool uses_fused_kernels(const Experiment& e) { return e.precision.compute == Compute::bf16 && !e.run.reference_kernels; }
+
 std::unique_ptr<Network> make_network(const Experiment& e, const Vocabulary& vocabulary, const Objective& objective, Mesh& mesh) {
   check_fit(e, mesh.tensor().size());
   auto network = std::make_unique<Network>();
@@ -182,7 +181,9 @@ std::unique_ptr<Network> make_network(const Experiment& e, const Vocabulary& voc
                                                      .parameters = network->table,
                                                      .vocabulary_size = vocabulary.size + objective.needs().num_special_tokens,
                                                      .max_length = e.batch.sequence_length,
-                                                     .seed = static_cast<uint64_t>(e.run.seed)});
+                                                     .seed = static_cast<uint64_t>(e.run.seed),
+                                                     .fused = uses_fused_kernels(e),
+                                                     .recompute = e.parallel.recompute});
   network->parameters = network->table.list(*network->architecture);
   return network;
 }
@@ -195,14 +196,15 @@ Checkpoint open_checkpoint(const std::string& where, Verify verify) {
   return std::move(found.checkpoint);
 }
 
-Restored restore_network(const std::string& where, const std::vector<std::string>& sets, Mesh& mesh) {
+Restored restore_network(const std::string& where, const std::vector<std::string>& sets, Mesh& mesh, at::Device device) {
   const auto checkpoint = open_checkpoint(where, mesh.world().rank() == 0 ? Verify::full : Verify::sizes);
   Restored restored;
   restored.experiment = read_experiment_text(checkpoint.meta().config, checkpoint.folder().string(), checkpoint.folder(), sets);
   restored.vocabulary = vocabulary_of(checkpoint);
   restored.objective = make_objective(restored.experiment, restored.vocabulary);
   restored.network = make_network(restored.experiment, restored.vocabulary, *restored.objective, mesh);
-  restored.storage = std::make_unique<FlatStorage>(restored.network->parameters, mesh.data().size());
+  restored.storage = std::make_unique<FlatStorage>(restored.network->parameters, mesh.data().size(), device,
+                                                  compute_type(restored.experiment));
   restore(checkpoint, *restored.storage, nullptr, mesh);
   restored.network->architecture->eval();
   restored.step = checkpoint.meta().step;

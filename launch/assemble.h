@@ -26,6 +26,7 @@ struct Layout {
   int64_t rows_per_rank;    // of one step
   int64_t micro_size;       // rows of one micro-batch
   int64_t tokens_per_step;  // over the world
+  at::DeviceType device;
 };
 // Throws usage errors at the keys that do not fit the world or one another.
 Layout lay_out(const Experiment& experiment, int world);
@@ -72,6 +73,8 @@ struct Network {
 void check_fit(const Experiment& experiment, int64_t tensor_size);
 std::unique_ptr<Network> make_network(const Experiment& experiment, const Vocabulary& vocabulary, const Objective& objective,
                                       Mesh& mesh);
+// Whether blocks are to be single nodes of fixed kernels: bf16 on a GPU, unless run.reference_kernels.
+bool uses_fused_kernels(const Experiment& experiment);
 
 // An experiment, a vocabulary and a network as a checkpoint holds them, for evaluation and generation.
 struct Restored {
@@ -83,7 +86,7 @@ struct Restored {
   int64_t step = 0;
 };
 // `where`: a run's folder or a checkpoint's. Every rank reads its own slices; damaged checkpoints are told on stderr.
-Restored restore_network(const std::string& where, const std::vector<std::string>& sets, Mesh& mesh);
+Restored restore_network(const std::string& where, const std::vector<std::string>& sets, Mesh& mesh, at::Device device);
 // The experiment that the newest good checkpoint was made by.
 Checkpoint open_checkpoint(const std::string& where, Verify verify);
 

@@ -59,7 +59,8 @@ Table describe_run(const Experiment& e, const Layout& layout, const Network& net
                          count(padded_vocabulary(vocabulary.size))},
       {"ranks",
        std::to_string(layout.world) + " = data " + std::to_string(layout.data) + " x tensor " + std::to_string(layout.tensor)},
-      {"device", "cpu, " + std::string(name_of(e.precision.compute))},
+      {"device", std::string(layout.device == at::kCPU ? "cpu" : "cuda") + ", " + std::string(name_of(e.precision.compute)) +
+                     (layout.device == at::kCPU ? "" : uses_fused_kernels(e) ? ", fused blocks" : ", blocks of ordinary operations")},
       {"step", count(e.batch.global_size) + " rows x " + count(e.batch.sequence_length) + " = " + count(layout.tokens_per_step) +
                    " tokens, " + count(layout.rows_per_rank / layout.micro_size) + " micro-batches of " +
                    count(layout.micro_size) + " rows a rank"},

@@ -1,6 +1,7 @@
 #include "data/hdf5_corpus.h"
 #include "launch/assemble.h"
 #include "launch/commands.h"
+#include "launch/device.h"
 #include "launch/environment.h"
 #include "trainer/evaluate/catalog.h"
 
@@ -26,8 +27,9 @@ int evaluate(const EvaluateArguments& arguments) {
     std::fprintf(stderr, "lacuna: trained with parallel.tensor = %lld, evaluated with %lld, which divides the %d ranks\n",
                  static_cast<long long>(saved.parallel.tensor), static_cast<long long>(tensor), mpi.size());
   }
-  const auto mesh = under_mpi() ? make_mpi_mesh(tensor) : make_self_mesh();
-  const auto restored = restore_network(arguments.where, arguments.sets, *mesh);
+  const DeviceSession device(choose_device(saved), saved);
+  const auto mesh = under_mpi() ? make_device_mesh(tensor, device.device()) : make_self_mesh();
+  const auto restored = restore_network(arguments.where, arguments.sets, *mesh, device.device());
   const auto& experiment = restored.experiment;
   const auto paths = arguments.corpora.empty() ? experiment.data.validation.paths : arguments.corpora;
   check_tokenizer(paths, restored.vocabulary, arguments.where);
@@ -38,7 +40,8 @@ int evaluate(const EvaluateArguments& arguments) {
                                   .corpora = corpora,
                                   .rows = experiment.evaluate.rows,
                                   .micro_size = experiment.batch.micro_size == 0 ? 16 : experiment.batch.micro_size,
-                                  .seed = static_cast<uint64_t>(experiment.run.seed)};
+                                  .seed = static_cast<uint64_t>(experiment.run.seed),
+                                  .device = device.device()};
   auto lines = nlohmann::ordered_json::array();
   for (const auto& task : arguments.tasks.empty() ? experiment.evaluate.tasks : arguments.tasks) {
     for (const auto& result : find_evaluation(task).make()->run(context)) {

@@ -4,6 +4,7 @@
 #include "data/tokenizer/tokenizer.h"
 #include "launch/assemble.h"
 #include "launch/commands.h"
+#include "launch/device.h"
 #include "launch/environment.h"
 #include "trainer/evaluate/sampling.h"
 
@@ -20,8 +21,12 @@ int generate(const GenerateArguments& arguments) {
   const MpiSession mpi;
   set_threads(0);
   // All ranks share one copy of the network: generation is for one prompt.
-  const auto mesh = under_mpi() ? make_mpi_mesh(mpi.size()) : make_self_mesh();
-  const auto restored = restore_network(arguments.where, {"parallel.tensor=" + std::to_string(mpi.size())}, *mesh);
+  const std::vector<std::string> sets{"parallel.tensor=" + std::to_string(mpi.size())};
+  const auto saved =
+      read_experiment_text(open_checkpoint(arguments.where, Verify::sizes).meta().config, arguments.where, ".", sets);
+  const DeviceSession device(choose_device(saved), saved);
+  const auto mesh = under_mpi() ? make_device_mesh(mpi.size(), device.device()) : make_self_mesh();
+  const auto restored = restore_network(arguments.where, sets, *mesh, device.device());
   const auto& tokenizer = *restored.vocabulary.tokenizer;
   std::vector<int32_t> tokens;
   tokenizer.encode(arguments.prompt, tokens);

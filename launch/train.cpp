@@ -5,6 +5,7 @@
 #include "data/tokenizer/tokenizer.h"
 #include "launch/assemble.h"
 #include "launch/commands.h"
+#include "launch/device.h"
 #include "launch/dry_run.h"
 #include "launch/environment.h"
 #include "launch/rank_log.h"
@@ -46,7 +47,8 @@ int train(const TrainArguments& arguments) {
   if (arguments.dry_run) return mpi.rank() == 0 ? dry_run(experiment, layout) : 0;
 
   const auto recorder = std::make_shared<FlightRecorder>();
-  const auto mesh = under_mpi() ? make_mpi_mesh(layout.tensor, recorder) : make_self_mesh();
+  const DeviceSession device(layout.device, experiment);
+  const auto mesh = under_mpi() ? make_device_mesh(layout.tensor, device.device(), recorder) : make_self_mesh();
   const auto vocabulary = vocabulary_of(experiment);
   const auto objective = make_objective(experiment, vocabulary);
   const auto network = make_network(experiment, vocabulary, *objective, *mesh);
@@ -61,7 +63,7 @@ int train(const TrainArguments& arguments) {
   Screen screen(mpi.rank() == 0, layout.steps);
   screen.note(format_table(describe_run(experiment, layout, *network, vocabulary)));
 
-  FlatStorage storage(network->parameters, layout.data);
+  FlatStorage storage(network->parameters, layout.data, device.device(), compute_type(experiment));
   const auto optimizer = find_optimizer(experiment.optimizer).make(experiment.optimizer, storage);
   const auto hashes = corpus_hashes(experiment);
   if (run.checkpoint) {
@@ -78,7 +80,9 @@ int train(const TrainArguments& arguments) {
     for (const auto& task : experiment.evaluate.tasks) evaluations.emplace_back(task, find_evaluation(task).make());
   }
   CheckpointWriter checkpoints(mesh->world(), run.folder / "checkpoints", experiment.checkpoint.keep);
-  GradientBuckets buckets(bucket_parameters(storage), storage.gradients(), mesh->data(), experiment.parallel.bucket_megabytes);
+  const double bucket_megabytes = experiment.parallel.bucket_megabytes;
+  GradientBuckets buckets(bucket_parameters(storage), storage.gradients(), mesh->data(),
+                          bucket_megabytes > 0 ? bucket_megabytes : (device.is_cpu() ? 4 : 128));
   std::unique_ptr<MetricsFile> metrics;
   if (mpi.rank() == 0) metrics = std::make_unique<MetricsFile>(run.folder / "metrics.jsonl");
   std::atomic<const Trainer*> running = nullptr;
@@ -91,7 +95,7 @@ int train(const TrainArguments& arguments) {
                               .step = started != nullptr ? started->step_done() : run.first_step - 1,
                               .message = text,
                               .rank = mpi.rank()});
-  });
+  }, [&mesh] { return mesh->failure(); });
   const CheckpointMeta meta{.data = layout.data,
                             .tensor = layout.tensor,
                             .counters = {},
@@ -113,7 +117,8 @@ int train(const TrainArguments& arguments) {
                                   .corpora = validation,
                                   .rows = experiment.evaluate.rows,
                                   .micro_size = layout.micro_size,
-                                  .seed = static_cast<uint64_t>(experiment.run.seed)},
+                                  .seed = static_cast<uint64_t>(experiment.run.seed),
+                                  .device = device.device()},
                    .checkpoints = checkpoints,
                    .meta = meta,
                    .extra = {vocabulary_slice(vocabulary)},
@@ -130,6 +135,9 @@ int train(const TrainArguments& arguments) {
                    .stop_after = experiment.run.stop_after,
                    .evaluate_every = experiment.evaluate.every,
                    .checkpoint_every = experiment.checkpoint.every,
+                   .steps_in_flight = device.is_cpu() ? 0 : 2,
+                   .record_graphs = !device.is_cpu() && experiment.run.cuda_graphs && experiment.run.fault.empty() &&
+                                    uses_fused_kernels(experiment),
                    .flops_per_token = network->architecture->flops_per_token(experiment.batch.sequence_length)});
   const FailureNote training(run.folder, [&trainer] { return trainer.step_done(); });
   running = &trainer;

@@ -1,6 +1,7 @@
 #include "trainer/trainer.h"
 
 #include <ATen/ops/zeros.h>
+#include <c10/core/DeviceGuard.h>
 
 #include <chrono>
 #include <cmath>
@@ -37,7 +38,7 @@ Trainer::Trainer(TrainerParts parts, TrainerPlan plan)
 }
 
 Trainer::End Trainer::run() {
-  Prefetch<StepInput> inputs([this](int64_t step) { return p_.source.at(step); }, plan_.first_step, kStepsAhead);
+  Prefetch<StepInput> inputs([this](int64_t step) { return prepare(step); }, plan_.first_step, kStepsAhead);
   p_.architecture.train();
   for (int64_t number = plan_.first_step; number <= plan_.last_step; ++number) {
     p_.watchdog.beat(number);
@@ -62,6 +63,16 @@ Trainer::End Trainer::run() {
   }
   commit_save();
   return End::finished;
+}
+
+// In the prefetch thread.
+StepInput Trainer::prepare(int64_t step) const {
+  auto input = p_.source.at(step);
+  const auto device = totals_.device();
+  if (device.is_cpu()) return input;
+  const c10::DeviceGuard guard(device);
+  for (auto& batch : input.micro_batches) batch = batch.pinned();
+  return input;
 }
 
 // Queues the whole step and waits for none of it; report_until reads later what it came to.
@@ -117,6 +128,7 @@ double Trainer::rate(int64_t step) const { return p_.optimizer.learning_rate() *
 void Trainer::report_until(int64_t in_flight) {
   while (static_cast<int64_t>(started_.size()) > in_flight) {
     const auto result = readback_.take();
+    p_.mesh.check();
     const auto [step, began] = started_.front();
     started_.pop_front();
     const double targets = result[kTargets];

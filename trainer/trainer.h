@@ -70,6 +70,7 @@ class Trainer {
  private:
   using Clock = std::chrono::steady_clock;
 
+  StepInput prepare(int64_t step) const;
   void step(const StepInput& input);
   void accumulate(bool last);
   void update();

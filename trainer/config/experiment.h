@@ -8,6 +8,7 @@
 
 #include "trainer/config/describe.h"
 #include "trainer/config/section.h"
+#include "trainer/config/recompute.h"
 
 namespace lacuna {
 
@@ -25,6 +26,8 @@ struct RunOptions {
   int64_t stop_after = 0;
   DeviceChoice device = DeviceChoice::automatic;
   bool deterministic = false;
+  bool cuda_graphs = true;
+  bool reference_kernels = false;
   int64_t threads = 0;
   double watchdog = 600;
   std::string fault;
@@ -39,6 +42,8 @@ void describe(Visitor& visit, RunOptions& o) {
   visit("stop_after", o.stop_after, "save, then leave with code 75 after this step; 0 = never", at_least(0));
   visit("device", o.device, "auto, cpu or cuda");
   visit("deterministic", o.deterministic, "bit-equal repeats on a GPU too; a CPU run always is");
+  visit("cuda_graphs", o.cuda_graphs, "on a GPU, record a step once and replay it");
+  visit("reference_kernels", o.reference_kernels, "on a GPU, compose blocks of ordinary operations: slower, and the oracle of the kernels");
   visit("threads", o.threads, "CPU threads of one rank; 0 = the machine's cores over its ranks", at_least(0));
   visit("watchdog", o.watchdog, "seconds without progress after which a rank ends the job; 0 = never", at_least(0));
   visit("fault", o.fault, "test aid: KIND@RANK,STEP with kind throw, exit, kill, stop, nan or slow");
@@ -70,12 +75,15 @@ void describe(Visitor& visit, BatchOptions& o) {
 
 struct ParallelOptions {
   int64_t tensor = 1;
-  double bucket_megabytes = 4;
+  double bucket_megabytes = 0;
+  Recompute recompute = Recompute::none;
 };
 template <class Visitor>
 void describe(Visitor& visit, ParallelOptions& o) {
   visit("tensor", o.tensor, "ranks that share one copy of the network; data = world / tensor", at_least(1));
-  visit("bucket_megabytes", o.bucket_megabytes, "gradients that are reduced in one message", above(0));
+  visit("bucket_megabytes", o.bucket_megabytes, "gradients that are reduced in one message; 0 = 4 on a CPU, 128 on a GPU",
+        at_least(0));
+  visit("recompute", o.recompute, "activations that backward makes again instead of keeping them; on a GPU");
 }
 
 struct PrecisionOptions {

@@ -18,6 +18,7 @@ struct EvaluationContext {
   int64_t rows;        // to judge, over the whole world
   int64_t micro_size;  // rows of one forward pass
   uint64_t seed;
+  at::Device device = at::kCPU;  // of the architecture
 };
 
 class Evaluation {

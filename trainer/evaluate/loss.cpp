@@ -37,8 +37,8 @@ std::vector<nlohmann::ordered_json> LossEvaluation::run(const EvaluationContext&
       samples.push_back(c.corpora[static_cast<size_t>(place.corpus)]->at(place.sample));
       samples.back().position = row;
     }
-    const auto batch = c.objective.prepare(samples, random);
-    sums[0] += c.objective.loss(c.architecture, batch).sum.to(at::kDouble);
+    const auto batch = c.objective.prepare(samples, random).to(c.device);
+    sums[0] += c.objective.loss(c.architecture, batch).sum.to(at::kCPU, at::kDouble);
     sums[1] += batch.target_count;
   }
   c.mesh.data().all_reduce(sums, Reduce::sum);

@@ -10,7 +10,7 @@
 namespace lacuna {
 
 int32_t sample_token(const at::Tensor& logits, const SamplingOptions& options, Random& random) {
-  const auto contiguous = logits.contiguous();
+  const auto contiguous = logits.to(at::kCPU, at::kFloat).contiguous();
   const std::span z(contiguous.const_data_ptr<float>(), static_cast<size_t>(contiguous.numel()));
   if (options.temperature == 0) return static_cast<int32_t>(std::max_element(z.begin(), z.end()) - z.begin());
   std::vector<int32_t> order(z.size());

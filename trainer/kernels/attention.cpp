@@ -13,7 +13,7 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
     return x.unsqueeze(2).expand({s[0], s[1], group, s[2], s[3]}).reshape({s[0], q.size(1), s[2], s[3]});
   };
   if (pattern.scores.defined()) {
-    return at::scaled_dot_product_attention(q, spread(k), spread(v), pattern.scores, 0.0, false);
+    return at::scaled_dot_product_attention(q, spread(k), spread(v), pattern.scores.to(q.scalar_type()), 0.0, false);
   }
   // One query at the end of the keys sees them all: causality takes nothing away.
   const bool causal = pattern.causal && q.size(2) > 1;

@@ -8,6 +8,7 @@ namespace lacuna {
 struct PackedAttentionShape {
   int64_t num_heads, num_kv_heads, head_size;
   bool causal = true;
+  bool deterministic = false;  // of the gradients
 };
 
 // qkv (B, T, (H + 2 K) d) -> (B, T, H d); scores are scaled by 1/sqrt(d). statistics: what the derivative needs of the softmax.

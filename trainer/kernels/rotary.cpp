@@ -25,7 +25,7 @@ RotaryAngles rotary_angles(const at::Tensor& positions, int64_t head_size, doubl
 
 at::Tensor rotary(const at::Tensor& x, const RotaryAngles& angles) {
   const auto halves = x.chunk(2, -1);
-  return x * angles.cosine + at::cat({-halves[1], halves[0]}, -1) * angles.sine;
+  return (x * angles.cosine + at::cat({-halves[1], halves[0]}, -1) * angles.sine).to(x.scalar_type());
 }
 
 RotaryTable rotary_table(int64_t num_positions, int64_t head_size, double base, at::Device device) {

@@ -9,7 +9,7 @@
 #include "data/batch.h"
 #include "trainer/model/head.h"
 #include "trainer/model/parameters.h"
-#include "trainer/model/recompute.h"
+#include "trainer/config/recompute.h"
 #include "trainer/parallel/mesh.h"
 
 namespace lacuna {

@@ -15,7 +15,7 @@ class DecoderGeneration : public Generation {
     const auto& o = decoder.options_;
     const int64_t kv_heads = o.num_kv_heads / decoder.mesh_.tensor().size(), head_size = o.hidden_size / o.num_heads;
     for (auto& cache : caches_) {
-      cache.keys = at::empty({rows, kv_heads, decoder.max_length_, head_size}, at::kFloat);
+      cache.keys = at::empty({rows, kv_heads, decoder.max_length_, head_size}, decoder.embedding_->weight().options());
       cache.values = at::empty_like(cache.keys);
     }
   }
@@ -28,12 +28,12 @@ class DecoderGeneration : public Generation {
     if (start + count > decoder_.max_length_) throw usage_error("the text is longer than the network's rows");
     if (start > 0 && count > 1) throw std::logic_error("after the prompt, tokens are read one at a time");
     Batch batch;
-    batch.tokens = tokens;
+    batch.tokens = tokens.to(decoder_.embedding_->weight().device());
     // All of the prompt is the mutually visible prefix.
-    if (decoder_.options_.visibility == Visibility::prefix) batch.bidirectional = at::ones(tokens.sizes(), at::kBool);
+    if (decoder_.options_.visibility == Visibility::prefix) batch.bidirectional = at::ones(tokens.sizes(), batch.tokens.options().dtype(at::kBool));
     auto pattern = start > 0 ? AttentionPattern{} : attention_pattern(decoder_.options_.visibility, batch);
     if (decoder_.relative_bias_) add_relative_bias(pattern, start, count);
-    const auto positions = at::arange(start, start + count, tokens.options().dtype(at::kInt));
+    const auto positions = at::arange(start, start + count, batch.tokens.options().dtype(at::kInt));
     const auto states = decoder_.stack(batch, pattern, positions, &caches_);
     return decoder_.head_->logits(states.narrow(1, count - 1, 1).squeeze(1));
   }

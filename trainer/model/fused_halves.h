@@ -10,7 +10,7 @@
 #include "trainer/kernels/packed_attention.h"
 #include "trainer/kernels/residual_norm.h"
 #include "trainer/kernels/rotary.h"
-#include "trainer/model/recompute.h"
+#include "trainer/config/recompute.h"
 #include "trainer/parallel/communicator.h"
 
 namespace lacuna {

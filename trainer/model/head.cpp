@@ -20,7 +20,8 @@ at::Tensor Head::loss(const at::Tensor& states, const at::Tensor& targets, const
 }
 
 at::Tensor Head::logits(const at::Tensor& states) const {
-  return gather_from_axis(at::linear(copy_to_axis(states, axis_), weight_), axis_).narrow(-1, 0, vocabulary_size_);
+  const auto logits = gather_from_axis(at::linear(copy_to_axis(states, axis_), weight_), axis_);
+  return logits.narrow(-1, 0, vocabulary_size_).to(at::kFloat);
 }
 
 }  // namespace lacuna

@@ -38,7 +38,7 @@ at::Tensor RelativeBias::forward(int64_t queries, int64_t keys) const {
   for (int64_t q = 0; q < queries; ++q) {
     for (int64_t k = 0; k < keys; ++k) *bucket++ = relative_bucket(k - (keys - queries + q), bidirectional_);
   }
-  return weight_.index_select(1, buckets.view(-1)).view({1, weight_.size(0), queries, keys});
+  return weight_.index_select(1, buckets.view(-1).to(weight_.device())).view({1, weight_.size(0), queries, keys});
 }
 
 }  // namespace lacuna
