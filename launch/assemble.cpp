@@ -88,6 +88,9 @@ Vocabulary vocabulary_of(const Experiment& e) {
   if (e.data.train.empty()) throw e.data_section.error("train", "names no corpus; make one with lacuna prepare");
   const auto& first = e.data.train.front().path;
   const auto spec = Hdf5Corpus::open_spec(first);
+  if (!spec.tokenizer) {
+    throw data_error(first + " was made without a tokenizer, which a run keeps with its checkpoints; make it with lacuna prepare");
+  }
   const Vocabulary vocabulary{.tokenizer = spec.tokenizer, .size = spec.vocabulary_size};
   check_tokenizer(all_corpora(e), vocabulary, first);
   return vocabulary;
@@ -97,7 +100,8 @@ void check_tokenizer(const std::vector<std::string>& corpora, const Vocabulary& 
   const auto identity = [](const Tokenizer& tokenizer) { return tokenizer.name() + tokenizer.serialize(); };
   const auto expected = identity(*vocabulary.tokenizer);
   for (const auto& path : corpora) {
-    if (identity(*Hdf5Corpus::open_spec(path).tokenizer) == expected) continue;
+    const auto tokenizer = Hdf5Corpus::open_spec(path).tokenizer;
+    if (tokenizer && identity(*tokenizer) == expected) continue;
     throw data_error(path + " was made with another tokenizer than " + origin +
                      "; prepare both with the same --tokenizer and --vocabulary");
   }

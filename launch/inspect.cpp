@@ -79,7 +79,7 @@ Json inspect_corpus(const std::string& path, bool verify) {
             {"documents", spec.documents},
             {"bytes", spec.bytes},
             {"vocabulary_size", spec.vocabulary_size},
-            {"tokenizer", spec.tokenizer->name()},
+            {"tokenizer", spec.tokenizer ? std::string(spec.tokenizer->name()) : "none"},
             {"content_hash", spec.content_hash}};
   if (verify) info["verified"] = true;
   return info;
