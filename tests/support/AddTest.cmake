@@ -61,3 +61,36 @@ function(lacuna_add_fuzz_targets inputs)
     lacuna_register(fuzz.${stem} fuzz 300)
   endforeach()
 endfunction()
+
+# One device serves one program at a time, or tests would run out of its memory and benchmarks would lie.
+function(lacuna_add_gpu_tests)
+  foreach(file ${ARGN})
+    cmake_path(GET file STEM stem)
+    add_test(NAME gpu.${stem} COMMAND gpu_tests --file=gpu/${stem}.cpp)
+    lacuna_register(gpu.${stem} gpu 300)
+    set_tests_properties(gpu.${stem} PROPERTIES RESOURCE_LOCK gpu SKIP_RETURN_CODE 77)
+  endforeach()
+endfunction()
+
+# FAMILY_rows.cpp defines FAMILY_rows(Table&); the list of families is written here from the files' names.
+function(lacuna_add_gpu_bench)
+  set(declarations "")
+  set(entries "")
+  foreach(file ${ARGN})
+    cmake_path(GET file STEM stem)
+    if(stem MATCHES "^(.+)_rows$")
+      string(APPEND declarations "void ${stem}(Table&);\n")
+      string(APPEND entries "{\"${CMAKE_MATCH_1}\", ${stem}}, ")
+    endif()
+  endforeach()
+  set(list ${CMAKE_CURRENT_BINARY_DIR}/gpu_families.cpp)
+  file(CONFIGURE OUTPUT ${list} @ONLY CONTENT [[
+#include "tests/bench/gpu/rows.h"
+
+namespace lacuna::bench {
+@declarations@std::vector<Family> families() { return {@entries@}; }
+}  // namespace lacuna::bench
+]])
+  lacuna_test_program(gpu_kernels_bench ${list} ${ARGN})
+  set_target_properties(gpu_kernels_bench PROPERTIES EXCLUDE_FROM_ALL ON)
+endfunction()
