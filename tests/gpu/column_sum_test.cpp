@@ -1,0 +1,109 @@
+// Column sums and the separate GELU passes against ATen in double precision.
+#include <ATen/ops/empty.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/gelu_backward.h>
+#include <ATen/ops/isnan.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/tensor.h>
+#include <c10/cuda/CUDAStream.h>
+
+#include "tests/support/device_compare.h"
+#include "trainer/kernels/column_sum_cuda.h"
+#include "trainer/kernels/gelu_cuda.h"
+
+namespace lacuna {
+namespace {
+
+using cuda::Element;
+using testing::expect_close;
+using testing::random_on_device;
+
+struct Case {
+  at::ScalarType type;
+  int64_t rows, columns;
+  int64_t padding = 0;  // columns of the buffer beside the matrix
+  bool aligned = true;
+
+  Element element() const { return type == at::kFloat ? Element::f32 : Element::bf16; }
+  std::string name(const std::string& part) const {
+    return part + ", " + at::toString(type) + ", " + std::to_string(rows) + " x " + std::to_string(columns) + ", padding " +
+           std::to_string(padding) + (aligned ? "" : ", not aligned");
+  }
+};
+
+at::Tensor matrix(const Case& c) {
+  return random_on_device({c.rows, c.columns + c.padding}, c.type, c.aligned).narrow(1, 0, c.columns);
+}
+at::Tensor workspace(const Case& c) {
+  return testing::poison({cuda::column_sum_workspace(c.rows, c.columns) / 4 + 1}, at::kFloat);
+}
+cudaStream_t stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
+
+template <typename Run>
+void everywhere(const Run& run) {
+  for (const auto type : testing::kComputeTypes) {
+    for (const int64_t rows : {1, 7, 31, 33, 1025, 40000}) {
+      for (const int64_t columns : {1, 5, 8, 31, 32, 256, 257, 264, 768}) run(Case{type, rows, columns});
+    }
+    run(Case{type, 1000, 264, 8});
+    run(Case{type, 1000, 264, 3});
+    run(Case{type, 1000, 264, 0, false});
+    run(Case{type, 65, 50304});
+  }
+}
+
+TEST(ColumnSum, AddsToWhatIsThere) {
+  everywhere([](const Case& c) {
+    const auto values = matrix(c), start = random_on_device({c.columns}, at::kFloat), sums = start.clone(), space = workspace(c);
+    const auto run = [&](const at::Tensor& into) {
+      cuda::column_sum(c.element(), c.rows, c.columns, values.data_ptr(), values.stride(0), into.data_ptr<float>(),
+                       space.data_ptr(), stream());
+    };
+    run(sums);
+    expect_close(sums, start.to(at::kDouble) + values.to(at::kDouble).sum(0), 2e-6, c.name("column sums"));
+    const auto again = start.clone();
+    run(again);
+    EXPECT_TRUE(at::equal(sums, again)) << c.name("column sums, repeated");
+  });
+}
+
+TEST(Gelu, Forward) {
+  everywhere([](const Case& c) {
+    const auto x = matrix(c).mul_(3), buffer = testing::poison({c.rows, c.columns + c.padding}, c.type, c.aligned);
+    const auto y = buffer.narrow(1, 0, c.columns);
+    cuda::gelu(c.element(), c.rows, c.columns, x.data_ptr(), x.stride(0), y.data_ptr(), y.stride(0), stream());
+    expect_close(y, at::gelu(x.to(at::kDouble), "tanh"), testing::tolerance_of(c.type), c.name("GELU"));
+    EXPECT_TRUE(buffer.narrow(1, c.columns, c.padding).isnan().all().item<bool>()) << c.name("padding");
+  });
+}
+
+TEST(Gelu, BackwardAndItsColumnSums) {
+  everywhere([](const Case& c) {
+    const auto x = matrix(c).mul_(3), dy = matrix(c), space = workspace(c);
+    const auto expected = at::gelu_backward(dy.to(at::kDouble), x.to(at::kDouble), "tanh");
+    const auto start = random_on_device({c.columns}, at::kFloat);
+    for (const bool with_sums : {false, true}) {
+      const auto dx = dy.clone(), sums = start.clone();
+      cuda::gelu_backward(c.element(), c.rows, c.columns, x.data_ptr(), x.stride(0), dx.data_ptr(), dx.stride(0),
+                          with_sums ? sums.data_ptr<float>() : nullptr, space.data_ptr(), stream());
+      expect_close(dx, expected, testing::tolerance_of(c.type), c.name("GELU backward"));
+      if (with_sums) expect_close(sums, start.to(at::kDouble) + expected.sum(0), 2e-5, c.name("column sums of GELU backward"));
+    }
+  });
+}
+
+TEST(Gelu, LargeInputsSaturate) {
+  const auto x = at::tensor({-1e30, -100.0, -20.0, 0.0, 20.0, 100.0, 1e30}, testing::on_device(at::kFloat)).view({1, 7});
+  const auto y = testing::poison({1, 7}, at::kFloat), dx = at::ones_like(x);
+  cuda::gelu(Element::f32, 1, 7, x.data_ptr(), 7, y.data_ptr(), 7, stream());
+  expect_close(y.narrow(1, 1, 5), x.clamp_min(0).narrow(1, 1, 5), 1e-6, "GELU of large inputs");
+  EXPECT_EQ(y[0][0].item<float>(), 0);
+  EXPECT_EQ(y[0][6].item<float>(), 1e30f);
+  cuda::gelu_backward(Element::f32, 1, 7, x.data_ptr(), 7, dx.data_ptr(), 7, nullptr, nullptr, stream());
+  expect_close(dx.narrow(1, 1, 5), at::tensor({0.0, 0.0, 0.5, 1.0, 1.0}, testing::on_device(at::kFloat)).view({1, 5}), 1e-6,
+               "GELU's slope at large inputs");
+}
+
+}  // namespace
+}  // namespace lacuna
