@@ -35,7 +35,7 @@ target_compile_definitions(lacuna_cuda_toolkit INTERFACE LACUNA_CUDA)
 target_include_directories(lacuna_cuda_toolkit SYSTEM INTERFACE ${CUDAToolkit_INCLUDE_DIRS} ${LACUNA_CUDNN_FRONTEND})
 target_link_libraries(lacuna_cuda_toolkit INTERFACE
   -Wl,--no-as-needed ${LACUNA_LIBTORCH}/lib/libtorch_cuda.so ${LACUNA_LIBTORCH}/lib/libc10_cuda.so
-  CUDA::cudart CUDA::cublasLt ${LACUNA_CUDNN} ${LACUNA_NCCL})
+  CUDA::cudart CUDA::cublasLt ${CUDA_nvrtc_LIBRARY} ${LACUNA_CUDNN} ${LACUNA_NCCL})
 
 file(GLOB kernels CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/trainer/kernels/*.cu)
 if(kernels)

@@ -45,8 +45,9 @@ class GemmPlanner {
   };
   Plan* plan(const MatmulProblem& problem, const MatmulOperands& operands, cudaStream_t stream);  // null: the library has none
   std::optional<Plan> make_plan(const MatmulProblem& problem, const MatmulOperands& operands, cudaStream_t stream);
-  void time_suggestions(Plan& plan, const std::vector<cublasLtMatmulAlgo_t>& suggestions, const MatmulOperands& operands,
-                        const std::string& key, cudaStream_t stream);
+  // False where none of them runs.
+  bool time_suggestions(Plan& plan, const std::vector<cublasLtMatmulAlgo_t>& suggestions, const MatmulOperands& operands,
+                        cudaStream_t stream);
   double pass_microseconds(const GemmRoute& route, cudaStream_t stream);
   std::vector<double> time_in_turns(const std::vector<std::function<void()>>& calls, cudaStream_t stream);
   void refuse_capture(cudaStream_t stream, const std::string& key) const;
