@@ -28,6 +28,12 @@ def memory_of(pid):
     return None
 
 
+def memory_used():
+    """Bytes of the GPU's memory that are taken, by whomever; 0 where there is no GPU."""
+    mebibytes = ask("--id=0", "--query-gpu=memory.used", "--format=csv,noheader,nounits")
+    return int(mebibytes) * 2**20 if mebibytes.isdigit() else 0
+
+
 class Monitor:
     """Reads clock, power and temperature five times a second in a thread of its own; `with Monitor() as m`."""
 

@@ -102,20 +102,22 @@ class Bench:
 
     def session(self, workload, names, rounds):
         """Starts the named programs one by one, gives them their turns and ends them: windows, memory and failures by name."""
-        running, memory, failed = [], {}, {}
+        running, memory, grown, failed = [], {}, {}, {}
         try:
             for name in names:
                 c = self.catalog.make(name, workload)
                 try:
                     say(f"{workload.config}: {NAMES[name]} starts")
+                    before = gpu_state.memory_used()
                     say(f"{workload.config}: {NAMES[name]} ready after {c.start():.1f} s")
                     running.append(c)
+                    grown[name] = max(gpu_state.memory_used() - before, 0)
                 except Gone as gone:
                     failed[name] = str(gone)
                     c.close()
 
             def weigh():
-                memory.update({c.name: gpu_state.memory_of(c.process.pid) for c in running})
+                memory.update({c.name: gpu_state.memory_of(c.process.pid) or grown[c.name] for c in running})
 
             windows, ended = turns(running, rounds, self.a.seconds_per_window, self.monitor, weigh)
         finally:
@@ -194,7 +196,7 @@ class Bench:
             try:
                 c.start()
                 for _ in range(3):
-                    ours.append(optimizer_milliseconds(self.a.kernels_bench, self.a.optimizer_row, size))
+                    ours.append(optimizer_milliseconds(self.a.kernels_bench, self.a.optimizer_family, self.a.optimizer_row, size))
                     theirs.append(c.window(1)["milliseconds"])
                 self.report.ratio("optimizer", "nanogpt", f"ms ({size})", ours, theirs, inverted=True)
             except (Gone, subprocess.TimeoutExpired) as gone:
@@ -257,6 +259,7 @@ def arguments():
     parser.add_argument("--peers", type=pathlib.Path, required=True, help="folder of the peers")
     parser.add_argument("--lacuna", default=SOURCE / "build" / "cuda" / "bin" / "lacuna")
     parser.add_argument("--kernels-bench", help="gpu_kernels_bench; beside lacuna unless given")
+    parser.add_argument("--optimizer-family", default="adamw", help="of gpu_kernels_bench")
     parser.add_argument("--optimizer-row", default="(?i)adamw|optimizer", help="pattern of its line for a whole optimizer step")
     parser.add_argument("--set", action="append", default=[], help="section.key=value for our runs")
     parser.add_argument("--peer-python", default=sys.executable, help="an interpreter with torch")
