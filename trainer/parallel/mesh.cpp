@@ -85,6 +85,9 @@ std::unique_ptr<Mesh> make_device_mesh(int64_t tensor, at::Device device, Record
 }
 
 int local_rank() {
+  int initialized = 0;
+  MPI_Initialized(&initialized);
+  if (!initialized) return 0;
   MPI_Comm machine;
   int rank = 0;
   MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine);
