@@ -34,6 +34,14 @@ int dry_run(const Experiment& experiment, const Layout& layout) {
   return 0;
 }
 
+// Rank 0 alone is profiled.
+Profile profile_of(const Experiment& e, const std::filesystem::path& folder, int rank) {
+  const auto& steps = e.run.profile;
+  if (steps.empty()) return {0, 0, {}};
+  if (steps.size() != 2 || steps[1] < steps[0]) throw e.run_section.error("profile", "it takes [first, last], two steps in order");
+  return rank == 0 ? Profile(steps[0], steps[1], folder / "profile.json") : Profile(0, 0, {});
+}
+
 int train(const TrainArguments& arguments) {
   const auto experiment = read_experiment(arguments.config, arguments.sets);
   const auto resolved = resolved_config(experiment);
@@ -126,6 +134,7 @@ int train(const TrainArguments& arguments) {
                    .watchdog = watchdog,
                    .metrics = metrics.get(),
                    .screen = screen,
+                   .profile = profile_of(experiment, run.folder, mpi.rank()),
                    .fault = fault,
                    .stop_requested = stop_requested},
                   {.first_step = run.first_step,

@@ -45,7 +45,9 @@ Trainer::End Trainer::run() {
     p_.fault.strike(p_.mesh.world().rank(), number);
     started_.push_back({number, Clock::now()});  // the wait for data counts
 
+    p_.profile.before(number);
     step(inputs.next());
+    if (p_.profile.after(number)) p_.screen.note("kernels of these steps: " + p_.profile.file().string());
     report_until(plan_.steps_in_flight);
 
     const bool stop = agreed_.stop || number == plan_.stop_after;

@@ -20,6 +20,7 @@
 #include "trainer/parallel/gradient_buckets.h"
 #include "trainer/parallel/watchdog.h"
 #include "trainer/readback.h"
+#include "trainer/report/profile.h"
 #include "trainer/report/run_folder.h"
 #include "trainer/report/screen.h"
 #include "trainer/step_stream.h"
@@ -54,6 +55,7 @@ struct TrainerParts {
   Watchdog& watchdog;
   MetricsFile* metrics;  // rank 0 alone
   Screen& screen;
+  Profile profile;
   Fault fault;
   const std::atomic<bool>& stop_requested;
 };

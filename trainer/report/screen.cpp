@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 
 namespace lacuna {
 namespace {
@@ -38,6 +40,19 @@ std::string format_count(double value) {
   return digits;
 }
 
+namespace {
+
+// mpirun gives its processes a terminal of their own, whatever its own output is; then that is asked.
+bool on_terminal() {
+  if (::isatty(STDOUT_FILENO) == 0) return false;
+  if (std::getenv("OMPI_COMM_WORLD_RANK") == nullptr) return true;
+  std::error_code unknown;
+  const auto launcher = std::filesystem::read_symlink("/proc/" + std::to_string(::getppid()) + "/fd/1", unknown);
+  return !unknown && (launcher.string().starts_with("/dev/pts/") || launcher.string().starts_with("/dev/tty"));
+}
+
+}  // namespace
+
 std::string format_bytes(double bytes) {
   for (const auto& [unit, name] : {std::pair{1024.0 * 1024 * 1024, "GiB"}, {1024.0 * 1024, "MiB"}}) {
     if (bytes >= unit) return format("%.2f %s", bytes / unit, name);
@@ -52,7 +67,7 @@ std::string format_duration(double seconds) {
   return format("%lds", s);
 }
 
-Screen::Screen(bool enabled, int64_t total_steps) : enabled_(enabled), terminal_(::isatty(STDOUT_FILENO) != 0), total_(total_steps) {}
+Screen::Screen(bool enabled, int64_t total_steps) : enabled_(enabled), terminal_(on_terminal()), total_(total_steps) {}
 
 Screen::~Screen() { end_line(); }
 
