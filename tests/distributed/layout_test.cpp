@@ -86,16 +86,27 @@ TEST_F(Layout, InitialValuesAreSlicesOfTheWhole) {
   }
 }
 
-TEST_F(Layout, ColumnParallelLinear) {
+// Two linears of one input, as attention and feed-forward own them; their outputs one after the other.
+struct TwoColumns : torch::nn::Module {
+  TwoColumns(const ModelContext& context, int64_t in, int64_t out, bool bias)
+      : linears(*this, context, in, {{"first", out}, {"second", 2 * out}}, bias) {}
+  at::Tensor forward(size_t output, const at::Tensor& x) const { return linears.forward(output, x); }
+  ColumnParallelLinears linears;
+};
+
+TEST_F(Layout, ColumnParallelLinears) {
   for (const bool bias : {false, true}) {
-    const auto full = make<ColumnParallelLinear>(*whole, 12, 16, bias), part = make<ColumnParallelLinear>(*split, 12, 16, bias);
-    const auto x = at::randn({3, 5, 12}), dy = at::randn({3, 5, 16});
-    const auto x0 = x.clone().set_requires_grad(true), x1 = x.clone().set_requires_grad(true);
-    const auto expected = full->module->forward(x0), actual = part->module->forward(copy_to_axis(x1, axis()));
-    EXPECT_LT(relative_error(actual, mine(expected, -1 + 3)), 1e-5);
-    expected.backward(dy);
-    actual.backward(mine(dy, 2));
-    EXPECT_LT(relative_error(x1.grad(), x0.grad()), 1e-5);
+    const auto full = make<TwoColumns>(*whole, 12, 16, bias), part = make<TwoColumns>(*split, 12, 16, bias);
+    for (const int64_t output : {0, 1}) {
+      const auto x = at::randn({3, 5, 12}), dy = at::randn({3, 5, 16 * (output + 1)});
+      const auto x0 = x.clone().set_requires_grad(true), x1 = x.clone().set_requires_grad(true);
+      const auto which = static_cast<size_t>(output);
+      const auto expected = full->module->forward(which, x0), actual = part->module->forward(which, copy_to_axis(x1, axis()));
+      EXPECT_LT(relative_error(actual, mine(expected, 2)), 1e-5);
+      expected.backward(dy);
+      actual.backward(mine(dy, 2));
+      EXPECT_LT(relative_error(x1.grad(), x0.grad()), 1e-5);
+    }
     expect_equal_gradients(full->parameters, part->parameters, axis(), "column");
   }
 }
