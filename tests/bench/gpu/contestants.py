@@ -169,6 +169,12 @@ class Server(Contestant):
     def launch(self):
         self.spawn(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log.open("wb"))
 
+    def until(self, step):
+        """Seconds from the start of the process until the end of `step`, as the program tells them."""
+        self.command += ["--until", str(step)]
+        self.launch()
+        return self.answer(TURN_LIMIT)["seconds"]
+
     def answer(self, limit):
         ready, _, _ = select.select([self.process.stdout], [], [], limit)
         line = self.process.stdout.readline() if ready else b""

@@ -1,4 +1,5 @@
-"""What nvidia-smi says of the first GPU while a benchmark runs."""
+"""What nvidia-smi says, while a benchmark runs, of the first GPU that CUDA_VISIBLE_DEVICES names; of GPU 0 where it names none."""
+import os
 import shutil
 import statistics
 import subprocess
@@ -6,6 +7,7 @@ import threading
 import time
 
 FIELDS = {"sm_mhz": "clocks.sm", "watts": "power.draw", "celsius": "temperature.gpu"}
+GPU = "--id=" + (os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0] or "0")
 
 
 def ask(*arguments):
@@ -16,7 +18,7 @@ def ask(*arguments):
 
 def identity():
     """Name and driver; empty where there is no GPU."""
-    return ask("--query-gpu=name,driver_version", "--format=csv,noheader")
+    return ask(GPU, "--query-gpu=name,driver_version", "--format=csv,noheader")
 
 
 def memory_of(pid):
@@ -30,7 +32,13 @@ def memory_of(pid):
 
 def memory_used():
     """Bytes of the GPU's memory that are taken, by whomever; 0 where there is no GPU."""
-    mebibytes = ask("--id=0", "--query-gpu=memory.used", "--format=csv,noheader,nounits")
+    mebibytes = ask(GPU, "--query-gpu=memory.used", "--format=csv,noheader,nounits")
+    return int(mebibytes) * 2**20 if mebibytes.isdigit() else 0
+
+
+def memory_total():
+    """Bytes of the GPU's memory; 0 where there is no GPU."""
+    mebibytes = ask(GPU, "--query-gpu=memory.total", "--format=csv,noheader,nounits")
     return int(mebibytes) * 2**20 if mebibytes.isdigit() else 0
 
 
@@ -41,7 +49,7 @@ class Monitor:
         self.samples, self.process = [], None
         if shutil.which("nvidia-smi"):
             fields = "--query-gpu=" + ",".join(FIELDS.values())
-            command = ["nvidia-smi", "--id=0", fields, "--format=csv,noheader,nounits", "-lms", "200"]
+            command = ["nvidia-smi", GPU, fields, "--format=csv,noheader,nounits", "-lms", "200"]
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
             threading.Thread(target=self.read, daemon=True).start()
         return self

@@ -10,7 +10,7 @@ vocabulary 50304, no dropout, biases, random windows of a file of uint16 tokens.
         answers `window SECONDS` with the time of clip_grad_norm_ and the fused AdamW step alone
     peer_nanogpt.py ... --weights FILE.safetensors --order FILE --rates METRICS.jsonl --losses OUT.jsonl
         trains from Lacuna's weights, on the samples of each line of FILE (order.py writes it), at the learning rates of a run of
-        Lacuna, and writes each step's loss
+        Lacuna, and writes each step's loss, and at the end that on --validation
 
 Every answer is a line of JSON. Needs torch and numpy, for --weights safetensors too.
 """
@@ -186,6 +186,21 @@ def serve(training, settle):
         say(**training.window(float(values[0]), settle))
 
 
+@torch.no_grad()
+def judge(training, a):
+    """The mean loss on every whole row of the validation tokens."""
+    tokens = torch.from_numpy(np.fromfile(a.validation, dtype=np.uint16).astype(np.int64))
+    rows = (len(tokens) - 1) // a.length
+    x, y = (tokens[shift : shift + rows * a.length].view(rows, a.length) for shift in (0, 1))
+    training.model.eval()
+    total = 0.0
+    for some, targets in zip(x.split(16), y.split(16)):
+        with torch.autocast(a.device, torch.bfloat16, enabled=a.dtype == "bf16"):
+            _, loss = training.model(some.to(a.device), targets.to(a.device))
+        total += loss.item() * len(some)
+    return {"loss": total / rows, "rows": rows}
+
+
 def follow(training, a):
     rates = [line["learning_rate"] for line in map(json.loads, open(a.rates)) if line["event"] == "step"]
     order = [[int(i) * a.length for i in line.split()] for line in open(a.order)]
@@ -198,12 +213,14 @@ def follow(training, a):
         return training.batch()
 
     batch = following()
-    with open(a.losses, "w") as out:
+    with open(a.losses, "w", buffering=1) as out:  # by lines, so that a run that is cut short leaves what it had
         for number, rate in enumerate(rates[: len(order)], 1):
             for group in training.optimizer.param_groups:
                 group["lr"] = rate
             loss, batch = training.step(batch, following)
             out.write(json.dumps({"event": "step", "step": number, "loss": loss.item()}) + "\n")
+        if a.validation:
+            out.write(json.dumps({"event": "evaluate", "step": number, **judge(training, a)}) + "\n")
     say(steps=number, loss=loss.item(), seconds=seconds_since_start())
 
 
@@ -224,7 +241,8 @@ def main():
     parser.add_argument("--until", type=int, help="train to this step, print the seconds since the start and end")
     parser.add_argument("--optimizer", action="store_true", help="time clip and optimizer alone")
     for name, what in (("weights", "a checkpoint's safetensors"), ("order", "sample numbers, a line a step"),
-                       ("rates", "metrics.jsonl of the run to follow"), ("losses", "where this run's losses go")):
+                       ("rates", "metrics.jsonl of the run to follow"), ("losses", "where this run's losses go"),
+                       ("validation", "uint16 tokens to judge the network by at the end")):
         parser.add_argument("--" + name, help=what)
     a = parser.parse_args()
     if a.order and not (a.rates and a.losses):

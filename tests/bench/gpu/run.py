@@ -11,7 +11,7 @@ import json
 import os
 import pathlib
 import shutil
-import statistics
+import signal
 import subprocess
 import sys
 import tarfile
@@ -19,63 +19,13 @@ import tempfile
 import time
 
 import gpu_state
+import report as tables
 import tokens as token_files
 from contestants import Gone
-from workloads import HERE, NAMES, PEERS, TRAINING, Catalog, bar, optimizer_milliseconds
+from report import Report, say
+from workloads import HERE, NAMES, PEERS, RECOMPUTE, TRAINING, Catalog, optimizer_milliseconds
 
 SOURCE = HERE.parents[2]
-
-
-def say(text):
-    print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
-
-
-class Report:
-    def __init__(self):
-        self.ratios, self.details, self.runs = [], [], []
-
-    def ratio(self, workload, peer, unit, ours, theirs, smaller_is_better=False, inverted=False):
-        """`inverted`: the ratio is the peer's over ours, which is how times are told."""
-        pairs = [(b / a if inverted else a / b) for a, b in zip(ours, theirs)]
-        middle = statistics.median(ours) / statistics.median(theirs)
-        middle = 1 / middle if inverted else middle
-        asked = bar(workload, peer)
-        met = "" if asked is None else "yes" if (middle <= asked if smaller_is_better else middle >= asked) else "no"
-        asked = "" if asked is None else f"{'≤' if smaller_is_better else '≥'} {asked}"
-        figures = f"{number(statistics.median(ours))} {unit} | {number(statistics.median(theirs))} {unit}"
-        ratio = f"**{middle:.3f}** ({min(pairs):.3f}–{max(pairs):.3f})"
-        self.add(f"| {workload} | {NAMES[peer]} | {figures} | {ratio} | {asked} | {met} |")
-
-    def absent(self, workload, peer, why):
-        why = " ".join(why.split()).replace("|", "/")
-        self.add(f"| {workload} | {NAMES[peer]} | | | not measured: {why} | | |")
-
-    def add(self, line):
-        self.ratios.append(line)
-        say(line)
-
-    def contestant(self, workload, name, windows, memory):
-        rates = [w["tokens_per_second"] for w in windows]
-        clocks = [f"{statistics.median(v):.0f}" if (v := [w[k] for w in windows if w[k] is not None]) else ""
-                  for k in ("sm_mhz", "watts", "celsius")]
-        gib = f"{memory / 2**30:.1f}" if memory else ""
-        rate = f"{number(statistics.median(rates))} ({number(min(rates))}–{number(max(rates))})"
-        milliseconds = statistics.median(w["milliseconds"] for w in windows)
-        self.details.append(f"| {workload} | {NAMES[name]} | {rate} | {milliseconds:.2f} | {' | '.join(clocks)} | {gib} |")
-        say(self.details[-1])
-
-    def text(self, heading):
-        lines = [heading, "",
-                 "| workload | beside | Lacuna, median | the other, median | ratio of medians (least–greatest) | asked | met |",
-                 "|---|---|---|---|---|---|---|", *self.ratios]
-        if self.details:
-            lines += ["", "| workload | program | tok/s, median (least–greatest) | ms a step | SM MHz | W | °C | GiB |",
-                      "|---|---|---|---|---|---|---|---|", *self.details]
-        return "\n".join([*lines, ""])
-
-
-def number(value):
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def turns(contestants, rounds, seconds, monitor, after_first=None):
@@ -98,7 +48,7 @@ def turns(contestants, rounds, seconds, monitor, after_first=None):
 
 class Bench:
     def __init__(self, a, catalog, report, monitor):
-        self.a, self.catalog, self.report, self.monitor = a, catalog, report, monitor
+        self.a, self.catalog, self.report, self.monitor, self.runs = a, catalog, report, monitor, []
 
     def session(self, workload, names, rounds):
         """Starts the named programs one by one, gives them their turns and ends them: windows, memory and failures by name."""
@@ -123,32 +73,30 @@ class Bench:
         finally:
             for c in running:
                 c.close()
-        self.report.runs.append({"workload": workload.config, "windows": windows, "memory_bytes": memory,
-                                 "commands": {c.name: c.command for c in running}, "failed": {**failed, **ended}})
+        self.runs.append({"workload": workload.config, "windows": windows, "memory_bytes": memory,
+                          "commands": {c.name: c.command for c in running}, "failed": {**failed, **ended}})
         return windows, memory, {**failed, **ended}
 
     def train(self, name):
         w, told = TRAINING[name], False
         if self.a.accumulation and w.accumulate > 1:
             w.accumulate = self.a.accumulation
-        for group in w.groups:
-            peers = [p for p in group if p in self.a.contestants]
-            if not peers:
-                continue
-            windows, memory, failed = self.session(w, ["ours", *peers], self.a.rounds)
-            scale, unit = (1 / w.tokens_per_step, w.unit) if w.unit == "steps/s" else (1, w.unit)
+        scale, unit = (1 / w.tokens_per_step, w.unit) if w.unit == "steps/s" else (1, w.unit)
+        last = {}, {}, {}  # windows, memory and failures of ours, which peers that fit beside nobody are compared with
+        for names in w.sessions(self.a.contestants, gpu_state.memory_total()):
+            windows, memory, failed = ({**ours, **found} for ours, found in zip(last, self.session(w, names, self.a.rounds)))
+            last = tuple({n: v for n, v in found.items() if n == "ours"} for found in (windows, memory, failed))
             rates = {n: [scale * one["tokens_per_second"] for one in many] for n, many in windows.items()}
-            for n, many in windows.items():
-                if many and not (n == "ours" and told):
-                    self.report.contestant(name, n, many, memory.get(n))
+            for n in names:
+                if windows[n] and not (n == "ours" and told):
+                    self.report.contestant(name, n, windows[n], memory.get(n))
                     told = told or n == "ours"
-            for peer in peers:
-                lost = [f"{NAMES[n]}: {failed[n]}" for n in ("ours", peer) if n in failed]
-                if lost:
+            for peer in (n for n in names if n != "ours"):
+                if lost := [f"{NAMES[n]}: {failed[n]}" for n in ("ours", peer) if n in failed]:
                     self.report.absent(name, peer, "; ".join(lost))
                 else:
                     self.report.ratio(name, peer, unit, rates["ours"], rates[peer])
-            if name == "gpt2-124m" and "nanogpt" in peers and "memory-124m" in self.a.only:
+            if name == "gpt2-124m" and "nanogpt" in names and "memory-124m" in self.a.only:
                 self.memory(windows, memory, failed)
 
     def memory(self, windows=None, memory=None, failed=None):
@@ -163,47 +111,53 @@ class Bench:
         say(f"memory-124m: the allocator of torch says that nanoGPT's peak was {allocated:.1f} GiB")
 
     def start_to_100(self):
-        w = TRAINING["gpt2-124m"]
-        caches = [("nanogpt", tempfile.mkdtemp(dir=self.catalog.work)), ("nanogpt-again", None)]
-        seconds, failed = {"ours": [], **{n: [] for n, _ in caches}}, {}
+        """Both from empty caches of their compilers and timings, then both from those that they left."""
+        seconds, failed = {}, {}
         for _ in range(self.a.starts):
-            for name, cache in [("ours", None), *caches]:
-                if name == "ours":
-                    c = self.catalog.ours("ours", w)
-                else:
-                    c = self.catalog.nanogpt("nanogpt", w, "--until", "100", cache=cache and tempfile.mkdtemp(dir=cache))
-                try:
-                    if name == "ours":
-                        seconds[name].append(c.until(100))
-                    else:
-                        c.launch()
-                        seconds[name].append(c.answer(400)["seconds"])
-                except Gone as gone:
-                    failed[name] = str(gone)
-                finally:
-                    c.close()
-        self.report.runs.append({"workload": "start-to-100", "seconds": seconds, "failed": failed})
-        for name, _ in caches:
-            if "ours" in failed or name in failed:
-                self.report.absent("start-to-100", name, failed.get("ours", failed.get(name)))
+            self.catalog.empty_caches()
+            for suffix in ("", "-again"):
+                for program in ("ours", "nanogpt"):
+                    c = self.catalog.make(program, TRAINING["gpt2-124m"])
+                    try:
+                        took = c.until(100)
+                        say(f"start-to-100: {NAMES[program + suffix]} took {took:.1f} s")
+                        seconds.setdefault(program + suffix, []).append(took)
+                    except Gone as gone:
+                        failed[program + suffix] = str(gone)
+                    finally:
+                        c.close()
+        self.runs.append({"workload": "start-to-100", "seconds": seconds, "failed": failed})
+        for suffix in ("", "-again"):
+            ours, theirs = "ours" + suffix, "nanogpt" + suffix
+            if lost := [f"{NAMES[n]}: {failed[n]}" for n in (ours, theirs) if n in failed]:
+                self.report.absent("start-to-100", theirs, "; ".join(lost))
             else:
-                self.report.ratio("start-to-100", name, "s", seconds["ours"], seconds[name], inverted=True)
+                self.report.ratio("start-to-100", theirs, "s", seconds[ours], seconds[theirs], inverted=True)
 
     def optimizer(self):
+        ours = {}
         for size in ("124m", "1558m"):
             c = self.catalog.nanogpt("nanogpt", TRAINING[f"gpt2-{size}"], "--optimizer")
-            ours, theirs = [], []
+            theirs = []
             try:
                 c.start()
-                for _ in range(3):
-                    ours.append(optimizer_milliseconds(self.a.kernels_bench, self.a.optimizer_family, self.a.optimizer_row, size))
-                    theirs.append(c.window(1)["milliseconds"])
-                self.report.ratio("optimizer", "nanogpt", f"ms ({size})", ours, theirs, inverted=True)
+                ours = ours or optimizer_milliseconds(self.a.kernels_bench)
+                theirs = [c.window(1)["milliseconds"] for _ in range(3)]
+                self.report.ratio("optimizer", "nanogpt", f"ms ({size})", [ours[size]] * 3, theirs, inverted=True)
             except (Gone, subprocess.TimeoutExpired) as gone:
                 self.report.absent("optimizer", "nanogpt", f"{size}: {gone}")
             finally:
                 c.close()
-            self.report.runs.append({"workload": "optimizer", "size": size, "ours_ms": ours, "torch_ms": theirs})
+            self.runs.append({"workload": "optimizer", "size": size, "ours_ms": ours.get(size), "torch_ms": theirs})
+
+    def recompute(self):
+        for w in (TRAINING["gpt2-124m"], TRAINING["gpt2-1558m"]):
+            for name in RECOMPUTE:
+                windows, memory, failed = self.session(w, [name], min(self.a.rounds, 3))
+                if name in failed:
+                    self.report.absent(w.config, name, failed[name])
+                else:
+                    self.report.contestant(w.config, name, windows[name], memory.get(name))
 
 
 def unpack(tokens, work):
@@ -214,7 +168,7 @@ def unpack(tokens, work):
         if not (folder / "tokens.u16").exists():
             folder.mkdir(parents=True, exist_ok=True)
             with tarfile.open(tokens) as archive:
-                for name in ("gpt2.h5", "qwen.h5", "tokens.u16"):
+                for name in token_files.NAMES:
                     with archive.extractfile(name) as inside, (folder / name).open("wb") as out:
                         shutil.copyfileobj(inside, out)
     token_files.derive(folder / "tokens.u16")
@@ -237,17 +191,8 @@ def commit():
     return done.stdout.strip() or "unknown"
 
 
-def write_table(path, text):
-    """Between the two marks of a file that has them, such as README.md; else as a file of its own."""
-    begin, end = "<!-- table -->\n", "<!-- end of table -->"
-    old = path.read_text() if path.exists() else ""
-    if begin in old and end in old:
-        text = old[: old.index(begin) + len(begin)] + text + old[old.index(end) :]
-    path.write_text(text)
-
-
 def arguments():
-    workloads = [*TRAINING, "memory-124m", "start-to-100", "optimizer"]
+    workloads = ["start-to-100", *TRAINING, "memory-124m", "optimizer", "recompute"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(workloads), help="workloads, by commas")
     parser.add_argument("--contestants", default="reference,llmc,llmq,nanogpt,nanogpt-graphs", help=f"of {', '.join(PEERS)}")
@@ -259,15 +204,14 @@ def arguments():
     parser.add_argument("--peers", type=pathlib.Path, required=True, help="folder of the peers")
     parser.add_argument("--lacuna", default=SOURCE / "build" / "cuda" / "bin" / "lacuna")
     parser.add_argument("--kernels-bench", help="gpu_kernels_bench; beside lacuna unless given")
-    parser.add_argument("--optimizer-family", default="adamw", help="of gpu_kernels_bench")
-    parser.add_argument("--optimizer-row", default="(?i)adamw|optimizer", help="pattern of its line for a whole optimizer step")
     parser.add_argument("--set", action="append", default=[], help="section.key=value for our runs")
     parser.add_argument("--peer-python", default=sys.executable, help="an interpreter with torch")
     parser.add_argument("--commit", default=commit(), help="ours, where git does not know it")
     parser.add_argument("--commits", default="nanoGPT 3adf61e, llm.c f1e2ace, LLMQ b77d969", help="of the peers")
     parser.add_argument("--work", default=tempfile.gettempdir() + "/lacuna-gpu-bench", help="for runs, tokens and caches")
     parser.add_argument("--json", type=pathlib.Path, help="write every window and command there")
-    parser.add_argument("--out", type=pathlib.Path, help="write the tables there; into README.md between its marks")
+    parser.add_argument("--out", type=pathlib.Path, help="write the ratios there; into README.md between its marks")
+    parser.add_argument("--details", type=pathlib.Path, help="and there what each program did")
     a = parser.parse_args()
     a.only, a.contestants = a.only.split(","), a.contestants.split(",")
     for given, known, flag in ((a.only, workloads, "--only"), (a.contestants, PEERS, "--contestants")):
@@ -284,33 +228,38 @@ def main():
     work = pathlib.Path(a.work).resolve()
     work.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(work / "runs", ignore_errors=True)
-    began, report = time.time(), Report()
+    # What is cut short ends the programs that it started and leaves what it had.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    began = time.time()
     catalog = Catalog(a, unpack(a.tokens, work), peer_libraries(a))
     heading = (f"{time.strftime('%Y-%m-%d')}, {gpu_state.identity() or 'no GPU'}; commit {a.commit}; {a.commits}; "
                f"{a.rounds} windows of {a.seconds_per_window:g} s of each program in turns")
+    report = Report()
 
-    def told():  # after each workload, so that a sitting that is cut short leaves what it had
-        text = report.text(f"{heading}; {time.time() - began:.0f} s in all.")
+    def told():
+        report.heading = f"{heading}; {time.time() - began:.0f} s in all."
         if a.json:
-            everything = {"heading": heading, "arguments": {k: str(v) for k, v in vars(a).items()}, "runs": report.runs}
+            everything = {**vars(report), "arguments": {k: str(v) for k, v in vars(a).items()}, "runs": bench.runs}
             a.json.write_text(json.dumps(everything, indent=1))
         if a.out:
-            write_table(a.out, text)
-        return text
+            tables.write_table(a.out, tables.ratios([report.heading], report.ratios))
+        if a.details:
+            tables.write_table(a.details, tables.details(report.details))
 
     with gpu_state.Monitor() as monitor:
         bench = Bench(a, catalog, report, monitor)
+        alone = {"start-to-100": bench.start_to_100, "optimizer": bench.optimizer, "recompute": bench.recompute}
         for name in a.only:
-            if name in TRAINING:
-                bench.train(name)
-            elif name == "start-to-100":
-                bench.start_to_100()
-            elif name == "optimizer":
-                bench.optimizer()
-            elif "gpt2-124m" not in a.only or "nanogpt" not in a.contestants:
-                bench.memory()
-            text = told()
-    print(text)
+            try:
+                if name in TRAINING:
+                    bench.train(name)
+                elif name in alone:
+                    alone[name]()
+                elif "gpt2-124m" not in a.only or "nanogpt" not in a.contestants:
+                    bench.memory()
+            finally:
+                told()
+    print(tables.ratios([report.heading], report.ratios), tables.details(report.details), sep="\n")
 
 
 if __name__ == "__main__":

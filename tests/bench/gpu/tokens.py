@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Gives every contestant the same real tokens: makes the archive that run.py --tokens takes. Needs h5py and numpy.
 
-    lacuna prepare --text FILE... --tokenizer gpt2 --vocabulary FOLDER --out gpt2.h5
-    tests/bench/gpu/tokens.py gpt2.h5 --out tokens.tar.xz
+    lacuna prepare --text FILE... --tokenizer gpt2 --vocabulary FOLDER --out gpt2.h5 \
+      --validation-fraction 0.01 --validation-out gpt2-validation.h5
+    tests/bench/gpu/tokens.py gpt2.h5 --validation gpt2-validation.h5 --out tokens.tar.xz
 
-It holds gpt2.h5; qwen.h5, the same tokens under a vocabulary that is padded to Qwen2.5's size, so that the network has its
-table (no text was cut into Qwen's own pieces: LLMQ gets the same ids); and tokens.u16, the bare tokens, of which run.py makes
-the other programs' files. xz stores what the three have in common once.
+It holds gpt2.h5 and gpt2-validation.h5; qwen.h5, the same tokens under a vocabulary that is padded to Qwen2.5's size, so that the network has its
+table (no text was cut into Qwen's own pieces: LLMQ gets the same ids); and tokens.u16 and validation.u16, the bare tokens, of
+which run.py makes the other programs' files. xz stores what these have in common once.
 """
 import argparse
 import array
@@ -15,12 +16,13 @@ import pathlib
 import tarfile
 import tempfile
 
+NAMES = ["gpt2.h5", "tokens.u16", "gpt2-validation.h5", "validation.u16", "qwen.h5"]  # in this order: neighbours lie within xz's window
 QWEN_VOCABULARY = 151936
 LLMC_MAGIC, LLMQ_MAGIC = 20240520, b"BIN.TOK\n"
 VALIDATION = 70 * 1024 + 1  # tokens of the validation files, which the programs open and the benchmark never reads
 
 
-def make(corpus, out):
+def make(corpus, validation, out):
     import h5py
     import numpy
 
@@ -33,6 +35,9 @@ def make(corpus, out):
         if tokens.dtype != numpy.uint16:
             raise SystemExit(f"{corpus}: its tokens are {tokens.dtype} and the peers read uint16; use --tokenizer gpt2")
         tokens.tofile(folder / "tokens.u16")
+        (folder / "gpt2-validation.h5").write_bytes(validation.read_bytes())
+        with h5py.File(validation) as file:
+            file["tokens"][:].tofile(folder / "validation.u16")
         pieces = tokenizer["model"]["vocab"]
         pieces.update({f"<unused{i}>": i for i in range(len(pieces) + len(tokenizer["added_tokens"]), QWEN_VOCABULARY)})
         blob = numpy.frombuffer(json.dumps(tokenizer).encode(), numpy.uint8)
@@ -46,7 +51,7 @@ def make(corpus, out):
                 file[name][:] = values
             file.attrs.update(attributes)
         with tarfile.open(out, "w:xz", preset=9) as archive:
-            for name in ("gpt2.h5", "tokens.u16", "qwen.h5"):  # neighbours lie within xz's window of 64 MiB
+            for name in NAMES:
                 archive.add(folder / name, name)
     print(f"{out}: {len(tokens):,} tokens, {out.stat().st_size / 2**20:.1f} MiB")
 
@@ -70,9 +75,10 @@ def derive(tokens_file):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=pathlib.Path, help="made by lacuna prepare --tokenizer gpt2")
+    parser.add_argument("--validation", type=pathlib.Path, required=True, help="made with it: documents that nobody trains on")
     parser.add_argument("--out", type=pathlib.Path, required=True)
     arguments = parser.parse_args()
-    make(arguments.corpus, arguments.out)
+    make(arguments.corpus, arguments.validation, arguments.out)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@ import json
 import pathlib
 import re
 import subprocess
+import tempfile
 from dataclasses import dataclass
 
 import contestants
 
 HERE = pathlib.Path(__file__).resolve().parent
 LENGTH = 1024
+SMALL = 100 * 2**30  # bytes of a GPU that does not hold three programs at once
 LLMC_STEP = r"^step\s+\d+/\d+ \|"
 LLMQ_STEP = r"^\[T\] step"
 FUSIONS = ["llmc-ge1", "llmc-ge2"]
@@ -25,6 +27,15 @@ class Workload:
     llmc: str = ""              # llm.c's name
     llmq: tuple = ()            # LLMQ's name and further flags
     unit: str = "tok/s"
+    wide: bool = False          # fits beside nobody into SMALL
+
+    def sessions(self, contestants, memory):
+        """Whose turns come together, on a GPU of so much memory; 0 where that is unknown."""
+        groups = [peers for group in self.groups if (peers := [p for p in group if p in contestants])]
+        if not 0 < memory < SMALL:
+            return [["ours", *peers] for peers in groups]
+        singles = [[peer] for peers in groups for peer in peers]
+        return [["ours"], *singles] if self.wide and singles else [["ours", *single] for single in singles]
 
     @property
     def tokens_per_step(self):
@@ -49,9 +60,10 @@ TRAINING = {
                           llmc="d12"),
     "gpt2-350m": Workload("gpt2-350m", 32, [["llmc"], ["nanogpt"], FUSIONS], size="350m", llmc="d24"),
     "gpt2-774m": Workload("gpt2-774m", 16, [["llmc"], ["nanogpt"], *SINGLE_FUSIONS], size="774m", llmc="d36"),
-    "gpt2-1558m": Workload("gpt2-1558m", 16, [["llmc"], ["nanogpt"], *SINGLE_FUSIONS], size="1558m", llmc="d48"),
-    "qwen-0.5b": Workload("qwen-0.5b", 32, [["llmq"]], accumulate=16, llmq=("Qwen2.5-0.5B",)),
-    "qwen-1.5b": Workload("qwen-1.5b", 32, [["llmq"]], accumulate=16, llmq=("Qwen2.5-1.5B", "--lmhead-chunks=4")),
+    "gpt2-1558m": Workload("gpt2-1558m", 16, [["llmc"], ["nanogpt"], *SINGLE_FUSIONS], size="1558m", llmc="d48",
+                           wide=True),
+    "qwen-0.5b": Workload("qwen-0.5b", 32, [["llmq"]], accumulate=16, llmq=("Qwen2.5-0.5B",), wide=True),
+    "qwen-1.5b": Workload("qwen-1.5b", 32, [["llmq"]], accumulate=16, llmq=("Qwen2.5-1.5B", "--lmhead-chunks=4"), wide=True),
     "tiny": Workload("tiny", 4, [["nanogpt-graphs", "nanogpt"]], size="tiny", unit="steps/s"),
 }
 MODES = {"nanogpt": "compile", "nanogpt-eager": "eager", "nanogpt-graphs": "reduce-overhead"}
@@ -66,9 +78,12 @@ NAMES = {
     "nanogpt": "nanoGPT, torch.compile",
     "nanogpt-eager": "nanoGPT, eager",
     "nanogpt-graphs": "nanoGPT, reduce-overhead",
+    "ours-again": "Lacuna, its caches on disk",
     "nanogpt-again": "nanoGPT, torch.compile, its caches on disk",
+    **{f"recompute-{mode}": f"Lacuna, parallel.recompute = {mode}" for mode in ("none", "norms", "feed_forward", "block")},
 }
 PEERS = ["reference", *LLMC_FUSIONS, "llmq", *MODES]
+RECOMPUTE = [name for name in NAMES if name.startswith("recompute-")]
 
 
 def bar(workload, peer):
@@ -82,15 +97,19 @@ class Catalog:
     def __init__(self, a, tokens, peer_libraries):
         self.a, self.tokens, self.work = a, tokens, pathlib.Path(a.work).resolve()
         self.libraries = {"LD_LIBRARY_PATH": ":".join(map(str, peer_libraries))}
-        self.inductor = {"TORCHINDUCTOR_CACHE_DIR": str(self.work / "inductor"), "TRITON_CACHE_DIR": str(self.work / "triton")}
+        self.caches = self.work / "caches"  # of what compilers and timings of products leave to later runs
         self.count = 0
 
     def folder(self, name):
         self.count += 1  # each start has a folder of its own
         return self.work / "runs" / f"{self.count:03}-{name}"
 
+    def empty_caches(self):
+        if self.caches.exists():
+            self.caches = pathlib.Path(tempfile.mkdtemp(dir=self.work))
+
     def make(self, name, workload):
-        if name in ("ours", "reference"):
+        if name in ("ours", "reference", *RECOMPUTE):
             return self.ours(name, workload)
         if name in LLMC_FUSIONS:
             return self.llmc(name, workload)
@@ -105,11 +124,13 @@ class Catalog:
                 f"batch.global_size={w.rows * w.accumulate}", *self.a.set]
         if name == "reference":
             sets.append("run.reference_kernels=true")
+        if name in RECOMPUTE:
+            sets.append(f"parallel.recompute={name.removeprefix('recompute-')}")
         command = [self.a.lacuna, "train", HERE / f"{w.config}.toml"]
         for one in sets:
             command += ["--set", one]
-        return contestants.Lacuna(name, command, folder, w.tokens_per_step, metrics=folder / "bench" / "metrics.jsonl",
-                                  warmup=3 if w.accumulate > 1 else 10)
+        return contestants.Lacuna(name, command, folder, w.tokens_per_step, {"LACUNA_CACHE": str(self.caches / "lacuna")},
+                                  metrics=folder / "bench" / "metrics.jsonl", warmup=3 if w.accumulate > 1 else 10)
 
     def llmc(self, name, w):
         flags = {"-i": self.tokens / "llmc-train.bin", "-j": self.tokens / "llmc-validation.bin", "-e": w.llmc, "-b": w.rows,
@@ -128,23 +149,22 @@ class Catalog:
                    f"--out-dir={folder}", f"--checkpoint-dir={folder}"]
         return contestants.Stepper("llmq", command, folder, w.tokens_per_step, self.libraries, pattern=LLMQ_STEP, warmup=2)
 
-    def nanogpt(self, name, w, *flags, cache=None):
+    def nanogpt(self, name, w, *flags):
         command = [self.a.peer_python, HERE / "peer_nanogpt.py", self.a.nanogpt, "--tokens", self.tokens / "tokens.u16",
                    "--size", w.size, "--rows", w.rows, "--accumulate", w.accumulate, "--mode", MODES[name],
                    "--settle", contestants.SETTLE, *flags]
-        environment = {k: str(pathlib.Path(cache) / k.lower()) for k in self.inductor} if cache else self.inductor
+        environment = {"TORCHINDUCTOR_CACHE_DIR": str(self.caches / "inductor"), "TRITON_CACHE_DIR": str(self.caches / "triton")}
         if not pathlib.Path(self.a.nanogpt).exists():
             command[0] = self.a.nanogpt  # so that its absence is what is told
         return contestants.Server(name, command, self.folder(name), w.tokens_per_step, environment)
 
 
-def optimizer_milliseconds(program, family, row, size):
-    """Ours, from the first line of the kernels' benchmark that `row` and the size match."""
+def optimizer_milliseconds(program):
+    """Ours by size, from the lines of the kernels' benchmark that tell of a whole step."""
     if not pathlib.Path(program).exists():
         raise contestants.Gone(f"{program} is not there")
-    done = subprocess.run([program, family], capture_output=True, text=True, timeout=contestants.TURN_LIMIT)
-    for line in done.stdout.splitlines():
-        cells = [c.strip() for c in line.strip("|").split("|")]
-        if len(cells) > 1 and re.search(row, cells[0]) and re.search(rf"(?i)\b{size}\b", cells[0]):
-            return float(cells[1]) / 1000
-    raise contestants.Gone(f"{program} {family} printed no line for {row!r} and {size}: {(done.stdout + done.stderr)[-200:]!r}")
+    done = subprocess.run([program, "optimizer"], capture_output=True, text=True, timeout=contestants.TURN_LIMIT)
+    found = re.findall(r"(?m)^\| optimizer step GPT-2 (\w+):[^|]*\| ([\d.]+) \|", done.stdout)
+    if not found:
+        raise contestants.Gone(f"{program} told of no optimizer step: {(done.stdout + done.stderr)[-200:]!r}")
+    return {size.lower(): float(microseconds) / 1000 for size, microseconds in found}
