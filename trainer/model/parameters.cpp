@@ -5,7 +5,10 @@
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <algorithm>
+#include <functional>
 #include <numeric>
+#include <thread>
 #include <unordered_map>
 
 #include "data/random.h"
@@ -58,10 +61,19 @@ Runs runs_of(const ParameterSpec& p, int tensor_rank, int tensor_size) {
   return {product(0, dim), local, full, local * tensor_rank};
 }
 
+// Not at::parallel_for, which takes one thread alone in code that is compiled without OpenMP: the values of a large network are
+// what its start waits for.
+void in_threads(int64_t count, const std::function<void(int64_t begin, int64_t end)>& work) {
+  const int64_t parts = std::clamp<int64_t>(count >> 14, 1, at::get_num_threads());
+  std::vector<std::jthread> others;
+  for (int64_t part = 1; part < parts; ++part) others.emplace_back(work, count * part / parts, count * (part + 1) / parts);
+  work(0, count / parts);
+}
+
 void fill_normal(const at::Tensor& out, const ParameterSpec& p, const Random& random, const Runs& runs) {
   auto* values = out.data_ptr<float>();
   const auto deviation = static_cast<float>(p.deviation);
-  at::parallel_for(0, runs.outer * runs.inner, 1 << 14, [&](int64_t begin, int64_t end) {
+  in_threads(runs.outer * runs.inner, [&](int64_t begin, int64_t end) {
     std::array<float, 4> block{};
     int64_t held = -1;
     for (int64_t i = begin; i < end; ++i) {
