@@ -1,4 +1,5 @@
 // The optimizer step at two sizes of GPT-2: norm, clip and AdamW.
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_copy.h>
 #include <ATen/ops/_foreach_mul.h>
