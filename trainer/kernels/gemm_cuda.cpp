@@ -164,7 +164,7 @@ void Gemm::input_gradient_gelu(const LinearShape& s, GemmInput dy, GemmInput w, 
     return gelu_pass(nullptr);
   }
   const auto routes = [&] {
-    const auto add = [&] { add_partial_sums(1, s.in, space.partial, space.sums, stream); };
+    const auto add = [&] { add_sums(s.element, s.in, space.partial, space.sums, stream); };
     return std::vector<GemmRoute>{{fused, fused_operands, key("add_sums"), add},
                                   {with_gelu, gelu_operands, key("column_sum"), [&] { sum_pass(space.sums); }},
                                   {plain, plain_operands, key("gelu_backward_and_sum"), [&] { gelu_pass(space.sums); }}};
@@ -172,7 +172,7 @@ void Gemm::input_gradient_gelu(const LinearShape& s, GemmInput dy, GemmInput w, 
   switch (planner.choose(fused, routes, stream)) {
     case 0:
       planner.run(fused, fused_operands, stream);
-      return add_partial_sums(1, s.in, space.sums, bias_gradient, stream);
+      return add_sums(s.element, s.in, space.sums, bias_gradient, stream);
     case 1:
       planner.run(with_gelu, gelu_operands, stream);
       return sum_pass(bias_gradient);
@@ -199,13 +199,13 @@ void Gemm::weight_gradient(const LinearShape& s, GemmInput dy, GemmInput x, floa
   const auto sum_pass = [&](float* out) { column_sum(s.element, s.rows, s.out, dy.data, dy.stride, out, space.partial, stream); };
   const auto routes = [&] {
     const auto key = [&](const char* name) { return pass_key(name, s.element, s.rows, s.out, dy.stride, 0); };
-    const auto add = [&] { add_partial_sums(1, s.out, space.partial, space.sums, stream); };
+    const auto add = [&] { add_sums(Element::f32, s.out, space.partial, space.sums, stream); };
     return std::vector<GemmRoute>{{fused, fused_operands, key("add_sums"), add},
                                   {plain, plain_operands, key("column_sum"), [&] { sum_pass(space.sums); }}};
   };
   if (planner.choose(fused, routes, stream) == 0) {
     planner.run(fused, fused_operands, stream);
-    return add_partial_sums(1, s.out, space.sums, bias_gradient, stream);
+    return add_sums(Element::f32, s.out, space.sums, bias_gradient, stream);
   }
   planner.run(plain, plain_operands, stream);
   sum_pass(bias_gradient);

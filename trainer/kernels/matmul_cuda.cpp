@@ -17,11 +17,6 @@ int alignment_of(const void* pointer) {
   return address == 0 ? 0 : static_cast<int>(std::min<uintptr_t>(address & (~address + 1), kMostAlignment));
 }
 
-bool writes_bias(cublasLtEpilogue_t epilogue) {
-  return epilogue == CUBLASLT_EPILOGUE_DGELU_BGRAD || epilogue == CUBLASLT_EPILOGUE_BGRADA ||
-         epilogue == CUBLASLT_EPILOGUE_BGRADB;
-}
-
 template <typename T>
 void set(cublasLtMatmulDesc_t description, cublasLtMatmulDescAttributes_t attribute, const T& value) {
   check(cublasLtMatmulDescSetAttribute(description, attribute, &value, sizeof value), "cublasLtMatmulDescSetAttribute");
@@ -68,8 +63,6 @@ Matmul::Matmul(cublasLtHandle_t handle, const MatmulProblem& problem, const Matm
   set(description, CUBLASLT_MATMUL_DESC_TRANSA, operation_a);
   set(description, CUBLASLT_MATMUL_DESC_TRANSB, operation_b);
   set(description, CUBLASLT_MATMUL_DESC_EPILOGUE, p.epilogue);
-  // Gradients of a bias are wanted in fp32; where the library cannot write them so it offers no algorithm.
-  if (writes_bias(p.epilogue)) set(description, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, CUDA_R_32F);
   if (p.ld_aux > 0) set(description, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, p.ld_aux);
   point_to(sample);
   a_ = p.transpose_a ? make_layout(p.input, p.k, p.m, p.lda) : make_layout(p.input, p.m, p.k, p.lda);
