@@ -186,6 +186,8 @@ std::unique_ptr<Network> make_network(const Experiment& e, const Vocabulary& voc
                                                      .vocabulary_size = vocabulary.size + objective.needs().num_special_tokens,
                                                      .max_length = e.batch.sequence_length,
                                                      .seed = static_cast<uint64_t>(e.run.seed),
+                                                     .operations = e.run.reference_kernels ? reference_operations()
+                                                                                           : kernel_operations(),
                                                      .fused = uses_fused_kernels(e),
                                                      .recompute = e.parallel.recompute});
   network->parameters = network->table.list(*network->architecture);

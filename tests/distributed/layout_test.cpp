@@ -142,16 +142,21 @@ TEST_F(Layout, HeadLoss) {
     const auto weight = at::randn({128, 8}), states = at::randn({3, 5, 8}), weights = at::randn({3, 5}).abs();
     const auto targets = random_batch(3, 5, vocabulary).targets;
     const auto x0 = states.clone().set_requires_grad(true), w0 = weight.clone().set_requires_grad(true);
-    const auto expected = linear_cross_entropy_reference(x0, w0, targets, weights, vocabulary);
+    const auto expected = linear_cross_entropy_reference(x0, w0, targets, weights, vocabulary, whole->tensor());
     expected.backward();
 
-    const auto x1 = states.clone().set_requires_grad(true), w1 = mine(weight, 0).clone().set_requires_grad(true);
-    Head head(axis(), w1, vocabulary);
-    const auto actual = head.loss(x1, targets, weights);
+    const auto x1 = states.clone().set_requires_grad(true), w1 = mine(weight, 0).clone().set_requires_grad(true),
+               x2 = states.clone().set_requires_grad(true), w2 = mine(weight, 0).clone().set_requires_grad(true);
+    const Head head(axis(), w1, vocabulary), reference(axis(), w2, vocabulary, reference_operations());
+    const auto actual = head.loss(x1, targets, weights), composed = reference.loss(x2, targets, weights);
     actual.backward();
+    composed.backward();
     EXPECT_NEAR(actual.item<double>(), expected.item<double>(), 1e-5 * std::abs(expected.item<double>()) + 1e-6) << vocabulary;
     EXPECT_LT(relative_error(x1.grad(), x0.grad()), 1e-5) << vocabulary;
     EXPECT_LT(relative_error(w1.grad(), mine(w0.grad(), 0)), 1e-5) << vocabulary;
+    EXPECT_NEAR(composed.item<double>(), expected.item<double>(), 1e-5 * std::abs(expected.item<double>()) + 1e-6) << vocabulary;
+    EXPECT_LT(relative_error(x2.grad(), x0.grad()), 1e-5) << vocabulary;
+    EXPECT_LT(relative_error(w2.grad(), mine(w0.grad(), 0)), 1e-5) << vocabulary;
 
     const torch::NoGradGuard no_grad;
     const auto logits = Head(whole->tensor(), weight, vocabulary).logits(states);

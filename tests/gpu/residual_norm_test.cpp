@@ -67,25 +67,31 @@ void check(const Case& c, bool with_delta, bool with_d_sum) {
   expected.backward(d_normed.to(at::kDouble));
   auto expected_d = sum.grad();
   if (with_d_sum) expected_d = expected_d + d_sum.to(at::kDouble);
-  const auto weight_start = at::randn({c.width}, on_device(at::kFloat)), bias_start = at::randn({c.width}, on_device(at::kFloat));
-  const auto backward = [&](at::Tensor& weight_gradient, at::Tensor& bias_gradient, const at::Tensor& d) {
-    weight_gradient = weight_start.clone();
-    bias_gradient = c.kind.bias ? bias_start.clone() : at::Tensor();
-    return residual_norm_backward(d_normed, d_sum, state, parameters, weight_gradient, bias_gradient, d);
-  };
-  at::Tensor weight_gradient, bias_gradient, weight_again, bias_again;
-  const auto d = backward(weight_gradient, bias_gradient, poison({c.rows, c.width}, c.type, c.aligned));
-  expect_close(d, expected_d, tolerance + 1e-5 + noise, c.name("d"));
   const double sums = 1e-5 + noise;  // fp32 sums over the rows
-  expect_close(weight_gradient, weight_start.to(at::kDouble) + weight.grad(), sums, c.name("weight gradient"));
-  if (c.kind.bias) expect_close(bias_gradient, bias_start.to(at::kDouble) + bias.grad(), sums, c.name("bias gradient"));
-  // In place, and a second time.
-  const auto in_place = with_d_sum ? backward(weight_again, bias_again, d_sum) : backward(weight_again, bias_again, d_normed);
+  const auto start = at::randn({3, c.width}, on_device(at::kFloat));
+  const auto backward = [&](const at::Tensor& d, bool with_d_sums) {
+    const auto gradients = start.clone();
+    const auto given = [&](int64_t row, bool wanted) { return wanted ? gradients[row] : at::Tensor(); };
+    const NormGradients places{.weight = gradients[0], .bias = given(1, c.kind.bias), .d_sums = given(2, with_d_sums)};
+    return std::pair(residual_norm_backward(d_normed, d_sum, state, parameters, places, d), gradients);
+  };
+  const auto [d, gradients] = backward(poison({c.rows, c.width}, c.type, c.aligned), true);
+  expect_close(d, expected_d, tolerance + 1e-5 + noise, c.name("d"));
+  expect_close(gradients[0], start[0].to(at::kDouble) + weight.grad(), sums, c.name("weight gradient"));
+  auto expected_bias = start[1].to(at::kDouble);
+  if (c.kind.bias) expected_bias = expected_bias + bias.grad();
+  expect_close(gradients[1], expected_bias, c.kind.bias ? sums : 1e-12, c.name("bias gradient"));
+  // A centred row's gradients add up to zero but for d_sum's, so the sums are held against those of the absolute values.
+  const auto expected_sums = start[2].to(at::kDouble) + expected_d.sum(0);
+  const double scale = expected_d.abs().sum(0).max().item<double>() / std::max(expected_sums.abs().max().item<double>(), 1e-30);
+  expect_close(gradients[2], expected_sums, sums * std::max(scale, 1.0), c.name("column sums of d"));
+  // Without them; in place; and a second time.
+  const auto [d_again, without] = backward(poison({c.rows, c.width}, c.type, c.aligned), false);
+  EXPECT_TRUE(at::equal(d_again, d)) << c.name("d without its column sums");
+  EXPECT_TRUE(at::equal(without[2], start[2])) << c.name("column sums that were not asked for");
+  const auto [in_place, again] = backward(with_d_sum ? d_sum : d_normed, true);
   EXPECT_TRUE(at::equal(in_place, d)) << c.name("d in place");
-  EXPECT_TRUE(at::equal(weight_again, weight_gradient)) << c.name("weight gradient of a second run");
-  if (c.kind.bias) {
-    EXPECT_TRUE(at::equal(bias_again, bias_gradient)) << c.name("bias gradient of a second run");
-  }
+  EXPECT_TRUE(at::equal(again, gradients)) << c.name("gradients of a second run");
 }
 
 class ResidualNorm : public ::testing::TestWithParam<int64_t> {};

@@ -24,10 +24,16 @@ void Network::keep_gradients() {
 }
 
 std::unique_ptr<Network> make_network(const DecoderOptions& options, Mesh& mesh, int64_t vocabulary_size, int64_t max_length,
-                                      uint64_t seed) {
+                                      uint64_t seed, const Execution& execution) {
   auto network = std::make_unique<Network>();
-  const ModelContext context{
-      .mesh = mesh, .parameters = network->table, .vocabulary_size = vocabulary_size, .max_length = max_length, .seed = seed};
+  const ModelContext context{.mesh = mesh,
+                             .parameters = network->table,
+                             .vocabulary_size = vocabulary_size,
+                             .max_length = max_length,
+                             .seed = seed,
+                             .operations = execution.operations,
+                             .fused = execution.fused,
+                             .recompute = execution.recompute};
   network->decoder = std::make_unique<Decoder>(options, context);
   network->parameters = network->table.list(*network->decoder);
   auto drawn = network->parameters;

@@ -21,8 +21,13 @@ struct Network {
 
 // Values are drawn anew, large enough that every parameter matters: biases and norms are no longer their neutral selves.
 // They depend on the seed and on names, not on the mesh.
+struct Execution {
+  const Operations& operations = kernel_operations();
+  bool fused = false;
+  Recompute recompute = Recompute::none;
+};
 std::unique_ptr<Network> make_network(const DecoderOptions& options, Mesh& mesh, int64_t vocabulary_size, int64_t max_length,
-                                      uint64_t seed = 7);
+                                      uint64_t seed = 7, const Execution& execution = {});
 
 // Two layers, hidden size 32, 4 heads.
 DecoderOptions gpt2_shape();   // learned positions, layer norm, gelu_tanh, biases, tied

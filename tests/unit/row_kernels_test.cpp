@@ -21,6 +21,7 @@
 #include "trainer/kernels/embedding.h"
 #include "trainer/kernels/residual_norm.h"
 #include "trainer/kernels/rotary.h"
+#include "trainer/kernels/scale.h"
 
 namespace lacuna {
 namespace {
@@ -46,14 +47,25 @@ TEST(ResidualNorm, EqualsAtenAndItsGradient) {
     EXPECT_TRUE(at::equal(state.sum, sum0));
     EXPECT_EQ(state.mean.defined(), centred);
     EXPECT_TRUE(at::equal(renormed(state, p), y));
-    const auto weight_gradient = at::randn({13}), bias_gradient = centred ? at::randn({13}) : at::Tensor();
-    const auto weight_before = weight_gradient.clone(), bias_before = centred ? bias_gradient.clone() : at::Tensor();
-    const auto d = residual_norm_backward(dy, d_sum, state, p, weight_gradient, bias_gradient);
-    EXPECT_LT(relative_error(d, sum0.grad() + d_sum), 1e-5);
-    EXPECT_LT(relative_error(weight_gradient - weight_before, weight0.grad()), 1e-5);
+    const auto gradients = at::randn({3, 13}), before = gradients.clone();
+    const auto d = residual_norm_backward(dy, d_sum, state, p,
+                                          {.weight = gradients[0], .bias = centred ? gradients[1] : at::Tensor(), .d_sums = gradients[2]});
+    const auto added = gradients - before, expected = sum0.grad() + d_sum;
+    EXPECT_LT(relative_error(d, expected), 1e-5);
+    EXPECT_LT(relative_error(added[0], weight0.grad()), 1e-5);
     if (centred) {
-      EXPECT_LT(relative_error(bias_gradient - bias_before, bias0.grad()), 1e-5);
+      EXPECT_LT(relative_error(added[1], bias0.grad()), 1e-5);
     }
+    EXPECT_LT(relative_error(added[2], expected.view({-1, 13}).sum(0)), 1e-5);
+  }
+}
+
+TEST(Scale, MultipliesInPlace) {
+  const auto start = at::randn({3, 5});
+  for (const double factor : {1.0, -0.5}) {
+    auto x = start.clone();
+    scale(x, at::tensor(factor, at::kFloat));
+    EXPECT_TRUE(at::equal(x, start * factor));
   }
 }
 

@@ -44,7 +44,7 @@ void describe(Visitor& visit, RunOptions& o) {
   visit("device", o.device, "auto, cpu or cuda");
   visit("deterministic", o.deterministic, "bit-equal repeats on a GPU too; a CPU run always is");
   visit("cuda_graphs", o.cuda_graphs, "on a GPU, record a step once and replay it");
-  visit("reference_kernels", o.reference_kernels, "on a GPU, compose blocks of ordinary operations: slower, and the oracle of the kernels");
+  visit("reference_kernels", o.reference_kernels, "compose the network of ordinary operations of ATen: slower, and the oracle of the kernels");
   visit("profile", o.profile, "[first, last]: steps of which profile.json in the run's folder shows every kernel", at_least(1));
   visit("threads", o.threads, "CPU threads of one rank; 0 = the machine's cores over its ranks", at_least(0));
   visit("watchdog", o.watchdog, "seconds without progress after which a rank ends the job; 0 = never", at_least(0));
@@ -85,7 +85,7 @@ void describe(Visitor& visit, ParallelOptions& o) {
   visit("tensor", o.tensor, "ranks that share one copy of the network; data = world / tensor", at_least(1));
   visit("bucket_megabytes", o.bucket_megabytes, "gradients that are reduced in one message; 0 = 4 on a CPU, 128 on a GPU",
         at_least(0));
-  visit("recompute", o.recompute, "activations that backward makes again instead of keeping them; on a GPU");
+  visit("recompute", o.recompute, "activations that backward makes again instead of keeping them: slower, and smaller");
 }
 
 struct PrecisionOptions {

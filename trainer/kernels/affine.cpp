@@ -44,7 +44,8 @@ at::Tensor affine(const at::Tensor& x, const AffineWeights& w) {
 #ifdef LACUNA_CUDA
   if (x.is_cuda()) {
     auto y = new_rows(x, w.weight.size(0));
-    cuda::process_gemm().forward(shape_of(x, w.weight), input(x), input(w.weight), data_or_null(w.bias), output(y), false, stream());
+    cuda::process_gemm().forward(shape_of(x, w.weight), input(x), input(w.weight), data_or_null(w.bias), output(y), false,
+                                 stream());
     return y;
   }
 #endif
@@ -91,20 +92,33 @@ at::Tensor affine_input_gradient_gelu(const at::Tensor& dy, const AffineWeights&
   return d;
 }
 
-void add_affine_gradients(const at::Tensor& dy, const at::Tensor& x, const AffineWeights& w, bool with_bias) {
+namespace {
+
+void add_gradients(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight_gradient, const at::Tensor& bias_gradient,
+                   bool accumulate) {
 #ifdef LACUNA_CUDA
   if (dy.is_cuda()) {
     const cuda::LinearShape shape{.element = dy.scalar_type() == at::kFloat ? cuda::Element::f32 : cuda::Element::bf16,
                                   .rows = dy.numel() / dy.size(-1),
                                   .in = x.size(-1),
                                   .out = dy.size(-1)};
-    cuda::process_gemm().weight_gradient(shape, input(dy), input(x), w.weight_gradient.data_ptr<float>(), x.size(-1), true,
-                                         with_bias ? sums_or_null(w.bias_gradient) : nullptr, stream());
+    cuda::process_gemm().weight_gradient(shape, input(dy), input(x), weight_gradient.data_ptr<float>(), x.size(-1), accumulate,
+                                         sums_or_null(bias_gradient), stream());
     return;
   }
 #endif
-  w.weight_gradient.addmm_(rows_of(dy).t(), rows_of(x));
-  if (with_bias && w.bias_gradient.defined()) w.bias_gradient.add_(rows_of(dy).sum(0, false, at::kFloat));
+  weight_gradient.addmm_(rows_of(dy).t(), rows_of(x), accumulate ? 1 : 0);
+  if (bias_gradient.defined()) bias_gradient.add_(rows_of(dy).sum(0, false, at::kFloat));
+}
+
+}  // namespace
+
+void add_affine_gradients(const at::Tensor& dy, const at::Tensor& x, const AffineWeights& w, bool with_bias) {
+  add_gradients(dy, x, w.weight_gradient, with_bias ? w.bias_gradient : at::Tensor(), true);
+}
+
+void weight_gradient(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& gradient, bool accumulate) {
+  add_gradients(dy, x, gradient, {}, accumulate);
 }
 
 }  // namespace lacuna

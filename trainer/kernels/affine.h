@@ -27,4 +27,7 @@ at::Tensor affine_input_gradient_gelu(const at::Tensor& dy, const AffineWeights&
 // W's gradient += dy^T x and, with_bias, b's += the column sums of dy.
 void add_affine_gradients(const at::Tensor& dy, const at::Tensor& x, const AffineWeights& w, bool with_bias = true);
 
+// W's gradient = dy^T x, or += that.
+void weight_gradient(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& gradient, bool accumulate);
+
 }  // namespace lacuna

@@ -1,6 +1,7 @@
 #include "trainer/kernels/embedding.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -86,6 +87,12 @@ cuda::Ids ids_of(const at::Tensor& ids) { return {ids.const_data_ptr(), ids.scal
 
 at::Tensor embedding(const at::Tensor& ids, const at::Tensor& weight, int64_t first) {
   return Embedding::apply(ids, weight, first);
+}
+
+at::Tensor embedding_reference(const at::Tensor& ids, const at::Tensor& weight, int64_t first) {
+  const auto rows = ids.to(at::kLong) - first;
+  const auto here = rows.ge(0).logical_and(rows.lt(weight.size(0)));
+  return at::embedding(weight, rows.clamp(0, weight.size(0) - 1)) * here.unsqueeze(-1);
 }
 
 at::Tensor embed(const at::Tensor& ids, const at::Tensor& table, int64_t first, const at::Tensor& position_table,

@@ -8,6 +8,9 @@ namespace lacuna {
 // Returns (..., D). Gradients as in linear.h.
 at::Tensor embedding(const at::Tensor& ids, const at::Tensor& weight, int64_t first = 0);
 
+// The same composed of ATen operations, with ordinary gradients: the oracle.
+at::Tensor embedding_reference(const at::Tensor& ids, const at::Tensor& weight, int64_t first);
+
 // The same without autograd, for fixed sequences of kernels; the table fp32 or bf16, ids (..., T) int32 or uint16. With a
 // position_table (num_positions, D), the row of each position is added: 0..T-1, or positions (..., T) int32, where one outside of
 // the table gives NaN on a device and an error on the CPU. Where several ranks share the vocabulary, one alone adds positions.

@@ -8,8 +8,11 @@
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "data/error.h"
 #include "trainer/kernels/affine.h"
+#include "trainer/kernels/scale.h"
 #include "trainer/kernels/softmax_rows.h"
+#include "trainer/parallel/collectives.h"
 
 namespace lacuna {
 namespace {
@@ -17,23 +20,24 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
 
-// Logits of one chunk: on the CPU a few megabytes, near the last-level cache; on a device so many rows that the weight's gradient,
-// which every chunk reads and writes, does not count.
+// Logits of one chunk: on the CPU a few megabytes, near the last-level cache; on a device so many rows that the weight's
+// gradient, which every chunk reads and writes, does not count.
 constexpr int64_t kChunkElements = 1 << 21, kDeviceChunkRows = 8192;
 
 class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& states, const at::Tensor& weight, const at::Tensor& targets,
-                            const at::Tensor& weights, int64_t vocabulary_size, Communicator* axis, bool with_gradients) {
+                            const at::Tensor& weights, int64_t vocabulary_size, Communicator* axis, bool with_gradients,
+                            int64_t chunk_rows) {
     const int64_t num_rows = states.size(0), local = weight.size(0), first = local * axis->rank();
     const int64_t real = std::clamp<int64_t>(vocabulary_size - first, 0, local);  // columns that are no padding
-    const int64_t chunk = std::clamp<int64_t>(states.is_cpu() ? kChunkElements / local : kDeviceChunkRows, 1, num_rows);
+    if (chunk_rows == 0) chunk_rows = states.is_cpu() ? kChunkElements / local : kDeviceChunkRows;
+    const int64_t chunk = std::clamp<int64_t>(chunk_rows, 1, num_rows);
     const auto sums = weights.options();  // float32
-    AffineWeights head{.weight = weight, .bias = {}, .weight_gradient = {}, .bias_gradient = {}};
-    at::Tensor state_gradient;
+    at::Tensor state_gradient, head_gradient;
     if (with_gradients) {
       state_gradient = at::empty(states.sizes(), states.options());
-      head.weight_gradient = at::zeros(weight.sizes(), sums);
+      head_gradient = num_rows > 0 ? at::empty(weight.sizes(), sums) : at::zeros(weight.sizes(), sums);
     }
     auto total = at::zeros({1}, sums.dtype(at::kDouble));
     auto logits = at::empty({chunk, local}, states.options());
@@ -53,19 +57,28 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
       if (!with_gradients) continue;
       auto dx = state_gradient.narrow(0, begin, n);
       at::mm_out(dx, z, weight);
-      add_affine_gradients(z, x, head);
+      weight_gradient(z, x, head_gradient, begin > 0);
     }
-    if (with_gradients) ctx->save_for_backward({state_gradient, head.weight_gradient, weight});
+    if (with_gradients) ctx->save_for_backward({state_gradient, head_gradient, weight});
     return total.squeeze(0).to(at::kFloat);
   }
 
   static tensor_list backward(AutogradContext* ctx, const tensor_list& gradients) {
+    if (ctx->saved_data.count("used") > 0)
+      throw Error(ExitCode::internal, "linear_cross_entropy: one backward has its gradients");
+    ctx->saved_data["used"] = true;
     const auto saved = ctx->get_saved_variables();
-    const auto& scale = gradients[0];
-    auto weight_gradient = saved[2].grad();
-    if (!weight_gradient.defined()) return {saved[0] * scale, saved[1] * scale, {}, {}, {}, {}, {}};
-    weight_gradient.addcmul_(saved[1], scale);
-    return {saved[0] * scale, {}, {}, {}, {}, {}, {}};
+    const auto factor = gradients[0].to(at::kFloat);
+    auto states = saved[0], head = saved[1];
+    scale(states, factor);
+    auto sum = saved[2].grad();
+    if (sum.defined()) {
+      sum.addcmul_(head, factor);
+      head.reset();
+    } else {
+      scale(head, factor);
+    }
+    return {states, head, {}, {}, {}, {}, {}, {}};
   }
 
  private:
@@ -80,16 +93,17 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
 }  // namespace
 
 at::Tensor linear_cross_entropy(const at::Tensor& states, const at::Tensor& weight, const at::Tensor& targets,
-                                const at::Tensor& weights, int64_t vocabulary_size, Communicator& axis) {
+                                const at::Tensor& weights, int64_t vocabulary_size, Communicator& axis, int64_t chunk_rows) {
   // Inside Function::forward grad mode is off, so whether gradients are wanted is asked here.
   const bool with_gradients = at::GradMode::is_enabled() && (states.requires_grad() || weight.requires_grad());
-  return LinearCrossEntropy::apply(states.contiguous(), weight, targets.contiguous(), weights.contiguous(), vocabulary_size, &axis,
-                                   with_gradients);
+  return LinearCrossEntropy::apply(states.contiguous(), weight, targets.contiguous(), weights.contiguous(), vocabulary_size,
+                                   &axis, with_gradients, chunk_rows);
 }
 
 at::Tensor linear_cross_entropy_reference(const at::Tensor& states, const at::Tensor& weight, const at::Tensor& targets,
-                                          const at::Tensor& weights, int64_t vocabulary_size) {
-  const auto logits = at::linear(states, weight).narrow(-1, 0, vocabulary_size);
+                                          const at::Tensor& weights, int64_t vocabulary_size, Communicator& axis) {
+  const auto all = gather_from_axis(at::linear(states, weight), axis);
+  const auto logits = all.narrow(-1, 0, vocabulary_size).to(at::promote_types(all.scalar_type(), at::kFloat));
   const auto target_logits = logits.gather(-1, targets.to(at::kLong).unsqueeze(-1)).squeeze(-1);
   return (weights * (at::logsumexp(logits, -1) - target_logits)).sum();
 }

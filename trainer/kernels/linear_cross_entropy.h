@@ -11,13 +11,14 @@ namespace lacuna {
 // states (N, D); weight (rows, D), this rank's rows of the padded table; targets (N) int32 in [0, vocabulary_size);
 // weights (N) float32. Returns sum_i weights[i] * (logsumexp(states[i] W^T) - states[i] W[targets[i]]), ids at and beyond
 // vocabulary_size having no probability. The same value on every rank of the axis; the gradient of `states` is this rank's part
-// (pass states through copy_to_axis). Gradients are made in the forward pass; the weight's are added to weight.grad() in place
-// where it is set.
+// (pass states through copy_to_axis). Gradients are made in the forward pass, for one backward; the weight's are added to
+// weight.grad() in place where it is set. chunk_rows: positions whose logits are stored at a time; 0 = what suits the device.
 at::Tensor linear_cross_entropy(const at::Tensor& states, const at::Tensor& weight, const at::Tensor& targets,
-                                const at::Tensor& weights, int64_t vocabulary_size, Communicator& axis);
+                                const at::Tensor& weights, int64_t vocabulary_size, Communicator& axis, int64_t chunk_rows = 0);
 
-// The same composed of ATen operations on one rank: the oracle, and the path for second derivatives.
+// The same composed of ATen operations, with ordinary gradients and all logits in float32 on every rank: the oracle, and the path
+// for second derivatives.
 at::Tensor linear_cross_entropy_reference(const at::Tensor& states, const at::Tensor& weight, const at::Tensor& targets,
-                                          const at::Tensor& weights, int64_t vocabulary_size);
+                                          const at::Tensor& weights, int64_t vocabulary_size, Communicator& axis);
 
 }  // namespace lacuna

@@ -69,20 +69,26 @@ using Constant = std::integral_constant<int, kValue>;
 
 inline bool fits_a_block(int64_t width) { return width <= int64_t{kChunk} * 32 * kMaxChunks * kWarps; }
 
-// Calls launch(chunks of a lane, warps of a row), both constants, with the fewest warps that have room for a row and the fewest
-// chunks that then hold it.
-template <class Launch>
+// Calls launch(chunks of a lane, warps of a row), both constants, with the fewest warps that have room for a row at kMost chunks
+// a lane, or else with all, and the fewest chunks that then hold it.
+template <int kMost = kMaxChunks, class Launch>
 void with_layout(int64_t width, const Launch& launch) {
+  static_assert(kMaxChunks == 4 && kWarps == 8 && (kMost == 2 || kMost == 4));
   const auto chunks = ceil_divide(width, kChunk);
-  const auto rest = [&](auto warps) {  // more than two chunks a lane, or half the warps would have done
-    ceil_divide(chunks, 32 * decltype(warps)::value) <= 3 ? launch(Constant<3>{}, warps) : launch(Constant<4>{}, warps);
+  const auto rest = [&](auto warps) {  // more than half of kMost chunks a lane, or half the warps would have done
+    const auto of_lane = ceil_divide(chunks, 32 * decltype(warps)::value);
+    if constexpr (kMost == 2) {
+      if (of_lane <= 2) return launch(Constant<2>{}, warps);
+    }
+    if constexpr (kMost == 4 || decltype(warps)::value == kWarps) {
+      of_lane <= 3 ? launch(Constant<3>{}, warps) : launch(Constant<4>{}, warps);
+    }
   };
-  static_assert(kMaxChunks == 4 && kWarps == 8);
   if (chunks <= 32) return launch(Constant<1>{}, Constant<1>{});
   if (chunks <= 64) return launch(Constant<2>{}, Constant<1>{});
-  if (chunks <= 128) return rest(Constant<1>{});
-  if (chunks <= 256) return rest(Constant<2>{});
-  if (chunks <= 512) return rest(Constant<4>{});
+  if (chunks <= 32 * kMost) return rest(Constant<1>{});
+  if (chunks <= 64 * kMost) return rest(Constant<2>{});
+  if (chunks <= 128 * kMost) return rest(Constant<4>{});
   rest(Constant<8>{});
 }
 

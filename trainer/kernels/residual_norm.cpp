@@ -123,8 +123,7 @@ at::Tensor renormed(const NormState& state, const NormParameters& parameters, at
 }
 
 at::Tensor residual_norm_backward(const at::Tensor& d_normed, const at::Tensor& d_sum, const NormState& state,
-                                  const NormParameters& parameters, const at::Tensor& weight_gradient,
-                                  const at::Tensor& bias_gradient, at::Tensor d) {
+                                  const NormParameters& parameters, const NormGradients& gradients, at::Tensor d) {
   const at::NoGradGuard no_grad;
   constexpr const char* kName = "residual_norm_backward";
   const auto& sum = state.sum;
@@ -135,9 +134,10 @@ at::Tensor residual_norm_backward(const at::Tensor& d_normed, const at::Tensor& 
   require_state(kName, state, parameters, shape);
   require_tensor(kName, "d_normed", d_normed, sum.sizes(), type, device);
   if (d_sum.defined()) require_tensor(kName, "d_sum", d_sum, sum.sizes(), type, device);
-  require_tensor(kName, "weight_gradient", weight_gradient, {shape.width}, at::kFloat, device);
-  if (bias_gradient.defined()) require_tensor(kName, "bias_gradient", bias_gradient, {shape.width}, at::kFloat, device);
-  require(parameters.centred || !bias_gradient.defined(), kName, "RMSNorm has no gradient of a bias");
+  require_tensor(kName, "gradients.weight", gradients.weight, {shape.width}, at::kFloat, device);
+  if (gradients.bias.defined()) require_tensor(kName, "gradients.bias", gradients.bias, {shape.width}, at::kFloat, device);
+  if (gradients.d_sums.defined()) require_tensor(kName, "gradients.d_sums", gradients.d_sums, {shape.width}, at::kFloat, device);
+  require(parameters.centred || !gradients.bias.defined(), kName, "RMSNorm has no gradient of a bias");
   d = given_or_new(kName, "d", d, sum.sizes(), type, device);
 #ifdef LACUNA_CUDA
   if (sum.is_cuda()) {
@@ -152,8 +152,9 @@ at::Tensor residual_norm_backward(const at::Tensor& d_normed, const at::Tensor& 
                                   .mean = static_cast<const float*>(data_of(state.mean)),
                                   .rstd = static_cast<const float*>(data_of(state.rstd)),
                                   .d = mutable_data_of(d),
-                                  .d_weight = mutable_data_of<float>(weight_gradient),
-                                  .d_bias = mutable_data_of<float>(bias_gradient),
+                                  .d_weight = mutable_data_of<float>(gradients.weight),
+                                  .d_bias = mutable_data_of<float>(gradients.bias),
+                                  .column_sums = mutable_data_of<float>(gradients.d_sums),
                                   .workspace = mutable_data_of<float>(workspace)},
                                  element_of(kName, sum), c10::cuda::getCurrentCUDAStream());
     return d;
@@ -161,13 +162,14 @@ at::Tensor residual_norm_backward(const at::Tensor& d_normed, const at::Tensor& 
 #endif
   const auto rows = [&](const at::Tensor& x) { return x.to(at::kFloat).view({shape.rows, shape.width}); };
   const auto dy = rows(d_normed), x_hat = rows(normalized(state));
-  weight_gradient.add_((dy * x_hat).sum(0));
-  if (bias_gradient.defined()) bias_gradient.add_(dy.sum(0));
+  gradients.weight.add_((dy * x_hat).sum(0));
+  if (gradients.bias.defined()) gradients.bias.add_(dy.sum(0));
   const auto g = dy * parameters.weight.to(at::kFloat);
   auto through = g - x_hat * (g * x_hat).mean(-1, true);
   if (parameters.centred) through = through - g.mean(-1, true);
   through = through * state.rstd.unsqueeze(-1);
   if (d_sum.defined()) through = through + rows(d_sum);
+  if (gradients.d_sums.defined()) gradients.d_sums.add_(through.sum(0));
   d.copy_(through.view(sum.sizes()));
   return d;
 }

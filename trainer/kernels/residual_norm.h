@@ -27,11 +27,15 @@ at::Tensor residual_norm(const at::Tensor& residual, const at::Tensor& delta, co
 // normed again, the same bits.
 at::Tensor renormed(const NormState& state, const NormParameters& parameters, at::Tensor normed = {});
 
+// Where residual_norm_backward adds what it sums over the rows, float32 (D), in an order that does not change from run to run.
+struct NormGradients {
+  at::Tensor weight = {}, bias = {};  // bias may be undefined
+  at::Tensor d_sums = {};             // gets the column sums of d: the gradient of a bias that was added to delta; may be undefined
+};
+
 // The gradient that residual and delta both get: d_sum (what reaches the sum from above; may be undefined) and what comes through
-// the norm. `d` may be d_sum or d_normed. Adds to the fp32 gradients of weight and bias (undefined: none), in an order that does
-// not change from run to run.
+// the norm. `d` may be d_sum or d_normed.
 at::Tensor residual_norm_backward(const at::Tensor& d_normed, const at::Tensor& d_sum, const NormState& state,
-                                  const NormParameters& parameters, const at::Tensor& weight_gradient,
-                                  const at::Tensor& bias_gradient, at::Tensor d = {});
+                                  const NormParameters& parameters, const NormGradients& gradients, at::Tensor d = {});
 
 }  // namespace lacuna

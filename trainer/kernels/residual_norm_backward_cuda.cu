@@ -1,5 +1,5 @@
-// Blocks stay on the device and walk over the rows, so that each adds up its share of the parameters' gradients; a second kernel
-// adds the shares, always in the same order.
+// Blocks stay on the device and walk over the rows, so that each adds up its share of the parameters' gradients and of the column
+// sums of what it writes; a second kernel adds the shares, always in the same order.
 #include <cuda_pipeline.h>
 
 #include <algorithm>
@@ -14,10 +14,18 @@ namespace {
 using namespace norm_rows;
 
 constexpr int kBlocksPerProcessor = 2;  // of the backward, which stays on the device and walks over the rows
+constexpr int kMostChunks = 2;          // of one lane where there are warps enough: three sums of each column are in registers
+
+enum Share { kWeight, kBias, kColumns, kNumShares };  // what a block adds up: for the norm's weight and bias, and of d itself
+
+// This block's share, a row of the workspace (kNumShares, blocks, width).
+__device__ __forceinline__ float* share_of(const NormBackward& a, int number) {
+  return a.workspace + (static_cast<int64_t>(number) * gridDim.x + blockIdx.x) * a.width;
+}
 
 // The warps of a row walk over rows, and copy their next row into shared memory while they work on the present one; a lane copies
 // what it reads itself, so the copies need no barrier. The weights' gradients of the lane's columns grow in its registers.
-template <class T, int kChunks, int kRowWarps, bool kCentred>
+template <class T, int kChunks, int kRowWarps, bool kCentred, bool kSums>
 __global__ __launch_bounds__(kThreads, sizeof(T) == 2 ? kBlocksPerProcessor : 1) void norm_backward_rows(NormBackward a) {
   using Layout = RowLayout<T, kChunks, kRowWarps>;
   constexpr int kWords = sizeof(Pack<T, kChunk>) / sizeof(uint4);
@@ -74,6 +82,7 @@ __global__ __launch_bounds__(kThreads, sizeof(T) == 2 ? kBlocksPerProcessor : 1)
     }
   };
   float weight_gradient[kChunks][kChunk] = {}, bias_gradient[kCentred ? kChunks : 1][kChunk] = {};
+  float d_sums[kSums ? kChunks : 1][kChunk] = {};
   const float share = 1.0f / layout.width;
   const int64_t stride = static_cast<int64_t>(gridDim.x) * Layout::kRows, advance = stride * a.width;
   int64_t row = static_cast<int64_t>(blockIdx.x) * Layout::kRows + layout.group, offset = row * a.width + layout.column;
@@ -136,48 +145,51 @@ __global__ __launch_bounds__(kThreads, sizeof(T) == 2 ? kBlocksPerProcessor : 1)
       if (a.d_sum != nullptr) read(stage, 2, k, d);
       weight_of(k, weight);
 #pragma unroll
-      for (int j = 0; j < kChunk; ++j) d[j] += rstd * (dy[j] * weight[j]) + (slope * (x[j] - mean) + shift);
+      for (int j = 0; j < kChunk; ++j) {
+        d[j] += rstd * (dy[j] * weight[j]) + (slope * (x[j] - mean) + shift);
+        if constexpr (kSums) d_sums[k][j] += d[j];
+      }
       store_floats<kChunk>(static_cast<T*>(a.d) + offset + k * Layout::kStep, d);
     }
   }
 
-  // The groups of rows of the block add up one after the other, in the memory of the copies; then the block writes its share.
+  // The groups of rows of the block add up one after the other, in the memory of the copies; then the block writes its shares.
   __pipeline_wait_prior(0);
-  auto* weight_share = reinterpret_cast<float*>(shared);
-  float* bias_share = weight_share + layout.width;
+  auto* const shares = reinterpret_cast<float*>(shared);
+  const auto add = [&](int number, int turn, int k, const float(&values)[kChunk]) {
+    float* const share_of_lane = shares + number * layout.width + layout.column + k * Layout::kStep;
+#pragma unroll
+    for (int j = 0; j < kChunk; ++j) share_of_lane[j] = values[j] + (turn == 0 ? 0.0f : share_of_lane[j]);
+  };
   for (int turn = 0; turn < Layout::kRows; ++turn) {
     __syncthreads();
     if (turn != layout.group) continue;
 #pragma unroll
     for (int k = 0; k < kChunks; ++k) {
       if (!layout.has(k)) continue;
-#pragma unroll
-      for (int j = 0; j < kChunk; ++j) {
-        const int c = layout.column + k * Layout::kStep + j;
-        weight_share[c] = weight_gradient[k][j] + (turn == 0 ? 0.0f : weight_share[c]);
-        if constexpr (kCentred) bias_share[c] = bias_gradient[k][j] + (turn == 0 ? 0.0f : bias_share[c]);
-      }
+      add(kWeight, turn, k, weight_gradient[k]);
+      if constexpr (kCentred) add(kBias, turn, k, bias_gradient[k]);
+      if constexpr (kSums) add(kColumns, turn, k, d_sums[k]);
     }
   }
   __syncthreads();
-  float* weight_out = a.workspace + static_cast<int64_t>(blockIdx.x) * layout.width;
-  float* bias_out = weight_out + static_cast<int64_t>(gridDim.x) * layout.width;
-  for (int c = threadIdx.x; c < layout.width; c += kThreads) {
-    weight_out[c] = weight_share[c];
-    if constexpr (kCentred) bias_out[c] = bias_share[c];
-  }
+  const auto write = [&](int number) {
+    float* const out = share_of(a, number);
+    for (int c = threadIdx.x; c < layout.width; c += kThreads) out[c] = shares[number * layout.width + c];
+  };
+  write(kWeight);
+  if constexpr (kCentred) write(kBias);
+  if constexpr (kSums) write(kColumns);
 }
 
 template <class T>
 __global__ __launch_bounds__(kThreads) void norm_backward_any(NormBackward a) {
   __shared__ float slots[2][2][kWarps];
-  float* weight_share = a.workspace + static_cast<int64_t>(blockIdx.x) * a.width;
-  float* bias_share = weight_share + static_cast<int64_t>(gridDim.x) * a.width;
+  float* const weight_share = share_of(a, kWeight);
+  float* const bias_share = share_of(a, kBias);
+  float* const column_share = share_of(a, kColumns);
   const bool centred = a.mean != nullptr;
-  for (int64_t i = threadIdx.x; i < a.width; i += kThreads) {
-    weight_share[i] = 0;
-    if (centred) bias_share[i] = 0;
-  }
+  for (int64_t i = threadIdx.x; i < a.width; i += kThreads) weight_share[i] = bias_share[i] = column_share[i] = 0;
   int stage = 0;
   for (int64_t row = blockIdx.x; row < a.rows; row += gridDim.x, stage ^= 1) {
     const float mean = centred ? a.mean[row] : 0.0f, rstd = a.rstd[row];
@@ -199,28 +211,29 @@ __global__ __launch_bounds__(kThreads) void norm_backward_any(NormBackward a) {
     for (int64_t i = threadIdx.x; i < a.width; i += kThreads) {
       const float above = a.d_sum == nullptr ? 0.0f : to_float(static_cast<const T*>(a.d_sum)[row * a.width + i]);
       const float d = above + rstd * (weighted(i) - total - x_hat(i) * projection);
+      column_share[i] += d;
       static_cast<T*>(a.d)[row * a.width + i] = from_float<T>(d);
     }
   }
 }
 
 // Adds the blocks' shares to the gradients, always in the same order: 32 columns a block, 32 threads a column.
-__global__ __launch_bounds__(1024) void add_shares(const float* shares, int num_shares, int64_t width, float* d_weight,
-                                                   float* d_bias) {
+__global__ __launch_bounds__(1024) void add_shares(NormBackward a, int num_shares) {
   __shared__ float sums[32][33];
   const int64_t column = static_cast<int64_t>(blockIdx.x) * 32 + threadIdx.x;
-  float* gradient = blockIdx.y == 0 ? d_weight : d_bias;
-  const float* from = shares + static_cast<int64_t>(blockIdx.y) * num_shares * width;
+  float* gradient = blockIdx.y == kWeight ? a.d_weight : blockIdx.y == kBias ? a.d_bias : a.column_sums;
+  if (gradient == nullptr) return;
+  const float* from = a.workspace + static_cast<int64_t>(blockIdx.y) * num_shares * a.width;
   float sum = 0;
-  if (column < width) {
+  if (column < a.width) {
 #pragma unroll 4
-    for (int i = threadIdx.y; i < num_shares; i += 32) sum += from[i * width + column];
+    for (int i = threadIdx.y; i < num_shares; i += 32) sum += from[i * a.width + column];
   }
   sums[threadIdx.y][threadIdx.x] = sum;
   __syncthreads();
   const float total = warp_sum(sums[threadIdx.x][threadIdx.y]);  // warp y sums column y
   const int64_t target = static_cast<int64_t>(blockIdx.x) * 32 + threadIdx.y;
-  if (threadIdx.x == 0 && target < width) gradient[target] += total;
+  if (threadIdx.x == 0 && target < a.width) gradient[target] += total;
 }
 
 int num_processors() {
@@ -230,9 +243,9 @@ int num_processors() {
   return count;
 }
 
-template <class T, int kChunks, int kRowWarps, bool kCentred>
+template <class T, int kChunks, int kRowWarps, bool kCentred, bool kSums>
 void launch_rows(const NormBackward& a, int blocks, cudaStream_t stream) {
-  const auto kernel = norm_backward_rows<T, kChunks, kRowWarps, kCentred>;
+  const auto kernel = norm_backward_rows<T, kChunks, kRowWarps, kCentred, kSums>;
   const int bytes = kWarps * 2 * 3 * kChunks * 32 * static_cast<int>(sizeof(Pack<T, kChunk>));  // two stages of three inputs
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), "cudaFuncSetAttribute");
   kernel<<<blocks, kThreads, bytes, stream>>>(a);
@@ -248,13 +261,18 @@ void residual_norm_backward(const NormBackward& a, Element element, cudaStream_t
   dispatch(element, rows, [&](auto type, auto width) {
     using T = decltype(type);
     if constexpr (decltype(width)::value == kChunk) {
-      with_layout(a.width, [&](auto chunks, auto warps) {
+      with_layout<kMostChunks>(a.width, [&](auto chunks, auto warps) {
         constexpr int kChunks = decltype(chunks)::value, kRowWarps = decltype(warps)::value;
         blocks = static_cast<int>(std::min<int64_t>(most, ceil_divide(a.rows, kWarps / kRowWarps)));
+        const auto launch = [&](auto centred, auto sums) {
+          launch_rows<T, kChunks, kRowWarps, decltype(centred)::value, decltype(sums)::value>(a, blocks, stream);
+        };
+        const std::true_type yes;
+        const std::false_type no;
         if (a.mean != nullptr) {
-          launch_rows<T, kChunks, kRowWarps, true>(a, blocks, stream);
+          launch(yes, yes);  // where a norm is centred, biases are the rule
         } else {
-          launch_rows<T, kChunks, kRowWarps, false>(a, blocks, stream);
+          a.column_sums != nullptr ? launch(no, yes) : launch(no, no);
         }
       });
     } else {
@@ -262,13 +280,13 @@ void residual_norm_backward(const NormBackward& a, Element element, cudaStream_t
     }
   });
   check_launch("residual_norm_backward");
-  const dim3 grid(static_cast<unsigned>(ceil_divide(a.width, 32)), a.mean != nullptr && a.d_bias != nullptr ? 2 : 1);
-  add_shares<<<grid, dim3(32, 32), 0, stream>>>(a.workspace, blocks, a.width, a.d_weight, a.d_bias);
+  const dim3 grid(static_cast<unsigned>(ceil_divide(a.width, 32)), kNumShares);
+  add_shares<<<grid, dim3(32, 32), 0, stream>>>(a, blocks);
   check_launch("residual_norm_backward (sums)");
 }
 
 size_t residual_norm_backward_workspace(int64_t width) {
-  return static_cast<size_t>(num_processors()) * kBlocksPerProcessor * 2 * static_cast<size_t>(width) * sizeof(float);
+  return static_cast<size_t>(num_processors()) * kBlocksPerProcessor * kNumShares * static_cast<size_t>(width) * sizeof(float);
 }
 
 }  // namespace lacuna::cuda

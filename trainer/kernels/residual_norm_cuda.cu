@@ -154,7 +154,7 @@ void residual_norm(const NormForward& arguments, Element element, cudaStream_t s
   dispatch(element, rows, [&](auto type, auto width) {
     using T = decltype(type);
     if constexpr (decltype(width)::value == kChunk) {
-      with_layout(a.width, [&](auto chunks, auto warps) {
+      with_layout<2>(a.width, [&](auto chunks, auto warps) {
         constexpr int kChunks = decltype(chunks)::value, kRowWarps = decltype(warps)::value;
         const auto blocks = static_cast<unsigned>(ceil_divide(a.rows, kWarps / kRowWarps));
         norm_forward_rows<T, kChunks, kRowWarps><<<blocks, kThreads, 0, stream>>>(a);

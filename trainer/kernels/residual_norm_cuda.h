@@ -39,6 +39,7 @@ struct NormBackward {
   void* d;          // may be d_sum or d_normed
   float* d_weight;  // added to
   float* d_bias;    // added to; null: none
+  float* column_sums;  // of d, added to; null: none
   float* workspace;
 };
 void residual_norm_backward(const NormBackward& arguments, Element element, cudaStream_t stream);

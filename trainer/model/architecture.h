@@ -8,6 +8,7 @@
 
 #include "data/batch.h"
 #include "trainer/model/head.h"
+#include "trainer/model/operations.h"
 #include "trainer/model/parameters.h"
 #include "trainer/config/recompute.h"
 #include "trainer/parallel/mesh.h"
@@ -33,7 +34,9 @@ struct ModelContext {
   int64_t vocabulary_size;   // the tokenizer's ids and the objective's special tokens
   int64_t max_length;        // longest row
   uint64_t seed;             // of dropout
-  // Blocks as single autograd nodes of fixed kernels (fused_halves.h) where they can carry the batch; needs bf16 on a GPU.
+  // Of layers that are composed. Fused: blocks are single autograd nodes of fixed kernels (fused_halves.h) where those can carry
+  // the batch; needs bf16 on a GPU.
+  const Operations& operations = kernel_operations();
   bool fused = false;
   Recompute recompute = Recompute::none;
 };

@@ -1,5 +1,6 @@
 #include "trainer/model/decoder.h"
 
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include "trainer/kernels/dropout.h"
 #include "trainer/kernels/embedding.h"
 #include "trainer/model/attention_pattern.h"
+#include "trainer/model/recomputed.h"
 
 namespace lacuna {
 namespace {
@@ -50,10 +52,8 @@ at::Tensor DecoderBlock::forward(at::Tensor x, const AttentionPattern& pattern, 
 
 ResidualStream DecoderBlock::forward(ResidualStream x, bool causal, const RotaryTable& rotary, const at::Tensor& positions,
                                      Recompute recompute) const {
-  auto attention = attention_->half(*attention_norm_, causal, rotary, positions);
-  auto feed_forward = feed_forward_->half(*feed_forward_norm_);
-  attention.recompute = feed_forward.recompute = recompute;
-  return feed_forward_half(attention_half(x, std::move(attention)), std::move(feed_forward));
+  return transformer_block(x, attention_->half(*attention_norm_, causal, rotary, positions),
+                           feed_forward_->half(*feed_forward_norm_), recompute);
 }
 
 void Decoder::check(const Options& given, const Section& section, int64_t tensor_size) {
@@ -84,6 +84,7 @@ Offers Decoder::offers(const Options& o) {
 Decoder::Decoder(const Options& given, const ModelContext& context)
     : options_(with_defaults(given)),
       mesh_(context.mesh),
+      operations_(context.operations),
       fused_(context.fused),
       recompute_(context.recompute),
       max_length_(context.max_length),
@@ -108,7 +109,7 @@ Decoder::Decoder(const Options& given, const ModelContext& context)
     head_weight = context.parameters.declare(*this, "head_weight", {padded_vocabulary(vocabulary_size_), o.hidden_size}, 0,
                                              mesh_.tensor().size(), InitialValues::normal);
   }
-  head_ = std::make_shared<Head>(mesh_.tensor(), head_weight, vocabulary_size_);
+  head_ = std::make_shared<Head>(mesh_.tensor(), head_weight, vocabulary_size_, operations_);
 }
 
 AttentionPattern Decoder::pattern(const Batch& batch) const {
@@ -120,16 +121,36 @@ AttentionPattern Decoder::pattern(const Batch& batch) const {
 at::Tensor Decoder::stack(const Batch& batch, const AttentionPattern& pattern, const at::Tensor& positions,
                           std::vector<KeyValueCache>* caches) const {
   auto x = embedding_->forward(batch.tokens);
-  if (position_.defined()) x = x + lacuna::embedding(positions, position_);
+  if (position_.defined()) x = x + operations_.embedding(positions, position_, 0);
   if (is_training()) x = dropout(x, options_.dropout, random_, batch.stream_positions);
   std::optional<RotaryAngles> angles;
   if (options_.position == PositionKind::rotary) {
     angles = rotary_angles(positions, options_.hidden_size / options_.num_heads, options_.rotary_base);
   }
+  const bool recomputes = recompute_ != Recompute::none && is_training() && at::GradMode::is_enabled();
+  if (recomputes) check_recompute(pattern);
   for (size_t i = 0; i < blocks_.size(); ++i) {
-    x = blocks_[i]->forward(x, pattern, angles ? &*angles : nullptr, caches ? &(*caches)[i] : nullptr, batch.stream_positions);
+    const auto run = [block = blocks_[i], pattern, angles, places = batch.stream_positions](const at::Tensor& from,
+                                                                                            KeyValueCache* cache) {
+      return block->forward(from, pattern, angles ? &*angles : nullptr, cache, places);
+    };
+    x = recomputes ? recomputed(x, [run](const at::Tensor& from) { return run(from, nullptr); })
+                   : run(x, caches ? &(*caches)[i] : nullptr);
   }
   return final_norm_->forward(x);
+}
+
+void Decoder::check_recompute(const AttentionPattern& pattern) const {
+  if (recompute_ != Recompute::block) {
+    throw usage_error(
+        "parallel.recompute = \"norms\" and \"feed_forward\" are for the fused blocks of precision.compute = \"bf16\" on a GPU, "
+        "which do not carry this network; use \"block\" or \"none\"");
+  }
+  if (pattern.scores.defined() && pattern.scores.requires_grad()) {
+    throw usage_error(
+        "parallel.recompute = \"block\" does not go with architecture.position = \"relative\", whose bias all blocks share; "
+        "use \"none\"");
+  }
 }
 
 bool Decoder::fuses(const AttentionPattern& pattern) const {

@@ -96,10 +96,12 @@ class Decoder : public Architecture {
   // The same of fused halves, and whether they can carry it.
   at::Tensor fused_stack(const Batch& batch, bool causal) const;
   bool fuses(const AttentionPattern& pattern) const;
+  void check_recompute(const AttentionPattern& pattern) const;  // throws where the composition cannot do what is asked
   AttentionPattern pattern(const Batch& batch) const;
 
   Options options_;
   Mesh& mesh_;
+  const Operations& operations_;
   bool fused_;
   Recompute recompute_;
   mutable RotaryTable rotary_;  // of the fused halves, made at their first use on the device where they are

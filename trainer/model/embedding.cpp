@@ -50,13 +50,14 @@ std::optional<at::Tensor> given(const at::Tensor& t) { return t.defined() ? std:
 
 }  // namespace
 
-VocabParallelEmbedding::VocabParallelEmbedding(const ModelContext& context, int64_t hidden_size) : axis_(context.mesh.tensor()) {
+VocabParallelEmbedding::VocabParallelEmbedding(const ModelContext& context, int64_t hidden_size)
+    : axis_(context.mesh.tensor()), operations_(context.operations) {
   weight_ = context.parameters.declare(*this, "weight", {padded_vocabulary(context.vocabulary_size), hidden_size}, 0, axis_.size(),
                                        InitialValues::normal);
 }
 
 at::Tensor VocabParallelEmbedding::forward(const at::Tensor& ids) const {
-  return reduce_from_axis(lacuna::embedding(ids, weight_, axis_.rank() * weight_.size(0)), axis_);
+  return reduce_from_axis(operations_.embedding(ids, weight_, axis_.rank() * weight_.size(0)), axis_);
 }
 
 ResidualStream VocabParallelEmbedding::forward(const at::Tensor& ids, const at::Tensor& position_table,

@@ -17,6 +17,7 @@ class VocabParallelEmbedding : public torch::nn::Module {
 
  private:
   Communicator& axis_;
+  const Operations& operations_;
   at::Tensor weight_;
 };
 

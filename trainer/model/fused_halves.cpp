@@ -42,77 +42,71 @@ at::Tensor row_parallel(const at::Tensor& x, const AffineWeights& w, Communicato
   return sum;
 }
 
-// The normed input of a half, kept or made again.
-struct NormedInput {
-  NormState state;
-  at::Tensor normed;
-
-  static NormedInput make(const at::Tensor& residual, const at::Tensor& delta, const NormWeights& norm) {
-    NormedInput input;
-    input.normed = residual_norm(residual, delta, norm.values, input.state);
-    return input;
-  }
-  // As kept by a node that also returns the sum: an alias, since a node that held its own output would never be freed.
-  NormedInput kept(Recompute recompute) const {
-    auto copy = *this;
-    copy.state.sum = state.sum.detach();
-    if (recompute != Recompute::none) copy.normed.reset();
-    return copy;
-  }
-  at::Tensor again(const NormWeights& norm) const { return normed.defined() ? normed : renormed(state, norm.values); }
-};
-
-// Gradients of (residual, delta, parameters...): the stream's twice, and none that autograd would have to add.
+// Gradients of (residual, delta, parameters..., work): the stream's twice, and none that autograd would have to add.
 tensor_list stream_gradients(const at::Tensor& dx, bool has_delta, size_t num_parameters) {
-  tensor_list gradients(2 + num_parameters);
+  tensor_list gradients(3 + num_parameters);
   gradients[0] = dx;
   if (has_delta) gradients[1] = dx;
   return gradients;
 }
 
-class AttentionNode : public torch::autograd::Function<AttentionNode> {
- public:
-  struct State {
-    AttentionHalf half;
-    NormedInput input;
-    bool has_delta = false;
-    at::Tensor qkv, mixed, statistics;
-  };
+// The norm that a half begins with.
+struct InputNorm {
+  NormWeights weights;
+  NormState state = {};
+  at::Tensor normed = {};
 
-  static tensor_list forward(AutogradContext* ctx, const at::Tensor& residual, const std::optional<at::Tensor>& delta,
-                             at::TensorList, const AttentionHalf* given) {
-    State s{.half = *given, .input = {}, .has_delta = delta.has_value(), .qkv = {}, .mixed = {}, .statistics = {}};
-    const auto& h = s.half;
-    const auto input = NormedInput::make(residual, delta.value_or(at::Tensor()), h.norm);
-    s.qkv = affine(input.normed, h.input);
-    if (h.rotary.cosine.defined()) turn_heads(s.qkv, h.shape.num_heads, h.shape.num_kv_heads, h.rotary, h.positions);
-    s.mixed = packed_attention(s.qkv, h.shape, s.statistics);
-    const auto out = row_parallel(s.mixed, h.output, *h.axis);
-    const auto sum = input.state.sum;
-    s.input = input.kept(h.recompute);
-    keep(ctx, std::move(s));
-    return {sum, out};
+  void forward(const at::Tensor& residual, const at::Tensor& delta) {
+    normed = residual_norm(residual, delta, weights.values, state);
   }
+  // Keeps an alias of the sum, which its node returns: a node that held its own output would never be freed.
+  void forget(Recompute recompute) {
+    state.sum = state.sum.detach();
+    if (recompute != Recompute::none) normed.reset();
+  }
+  void make_again() {
+    if (!normed.defined()) normed = renormed(state, weights.values);
+  }
+  // From the gradients of what it returned and of the sum, that of the sum's two parts.
+  at::Tensor backward(const at::Tensor& d_normed, const at::Tensor& d_sum) {
+    normed.reset();
+    return residual_norm_backward(d_normed, d_sum, state, weights.values, weights.gradients, d_normed);
+  }
+};
 
-  static tensor_list backward(AutogradContext* ctx, const tensor_list& gradients) {
-    auto s = take<State>(ctx);
-    const auto& h = s.half;
-    const auto d_out = gradients[1].contiguous();
-    add_affine_gradients(d_out, s.mixed, h.output);
+// What a node does, as its kernels in their order. start() and run() make what backward() needs, output() what is added to sum();
+// forget() lets go of what backward makes again. The gradient of the output's bias is left to the norm behind (ResidualStream).
+struct AttentionWork {
+  AttentionHalf h;
+  InputNorm norm;
+  at::Tensor qkv = {}, mixed = {}, statistics = {};
+
+  explicit AttentionWork(AttentionHalf half) : h(std::move(half)), norm{h.norm} {}
+  void start(const at::Tensor& residual, const at::Tensor& delta) { norm.forward(residual, delta); }
+  void run() {
+    norm.make_again();
+    qkv = affine(norm.normed, h.input);
+    if (h.rotary.cosine.defined()) turn_heads(qkv, h.shape.num_heads, h.shape.num_kv_heads, h.rotary, h.positions);
+    mixed = packed_attention(qkv, h.shape, statistics);
+  }
+  at::Tensor output() const { return row_parallel(mixed, h.output, *h.axis); }
+  at::Tensor sum() const { return norm.state.sum; }
+  void drop() { qkv = mixed = statistics = at::Tensor(); }
+  void forget(Recompute recompute) {
+    norm.forget(recompute);
+    if (recompute == Recompute::block) drop();
+  }
+  at::Tensor backward(const at::Tensor& d_sum, const at::Tensor& d_out) {
+    add_affine_gradients(d_out, mixed, h.output, false);
     const auto d_mixed = affine_input_gradient(d_out, h.output);
-    const auto d_qkv = packed_attention_gradient(d_mixed, s.qkv, s.mixed, s.statistics, h.shape);
-    s.qkv.reset();
-    s.mixed.reset();
+    const auto d_qkv = packed_attention_gradient(d_mixed, qkv, mixed, statistics, h.shape);
+    drop();
     if (h.rotary.cosine.defined()) turn_heads(d_qkv, h.shape.num_heads, h.shape.num_kv_heads, h.rotary, h.positions, true);
-    add_affine_gradients(d_qkv, s.input.again(h.norm), h.input);
-    s.input.normed.reset();
+    norm.make_again();
+    add_affine_gradients(d_qkv, norm.normed, h.input);
     auto d_normed = affine_input_gradient(d_qkv, h.input);
     sum_over(*h.axis, d_normed);
-    const auto dx = residual_norm_backward(d_normed, gradients[0].contiguous(), s.input.state, h.norm.values, h.norm.weight_gradient,
-                                           h.norm.bias_gradient, d_normed);
-    auto result = stream_gradients(dx, s.has_delta, h.parameters.size());
-    result.emplace_back();
-    return result;
+    return norm.backward(d_normed, d_sum);
   }
 };
 
@@ -129,122 +123,180 @@ Nonlinearity nonlinearity(Activation activation) {
   throw std::logic_error("unreachable: an activation without a case");
 }
 
-class FeedForwardNode : public torch::autograd::Function<FeedForwardNode> {
+struct FeedForwardWork {
+  FeedForwardHalf h;
+  InputNorm norm;
+  at::Tensor before = {}, after = {};  // of the activation
+
+  explicit FeedForwardWork(FeedForwardHalf half) : h(std::move(half)), norm{h.norm} {}
+  void start(const at::Tensor& residual, const at::Tensor& delta) { norm.forward(residual, delta); }
+  void run() {
+    norm.make_again();
+    if (h.activation == Activation::gelu_tanh) {
+      after = affine_gelu(norm.normed, h.input, before);
+    } else {
+      before = affine(norm.normed, h.input);
+      after = is_gated(h.activation) ? gated_activation(nonlinearity(h.activation), before)
+                                     : activation(nonlinearity(h.activation), before);
+    }
+  }
+  at::Tensor output() const { return row_parallel(after, h.output, *h.axis); }
+  at::Tensor sum() const { return norm.state.sum; }
+  void forget(Recompute recompute) {
+    norm.forget(recompute);
+    if (recompute == Recompute::feed_forward) after.reset();
+  }
+  at::Tensor backward(const at::Tensor& d_sum, const at::Tensor& d_out) {
+    const auto d_before = through_activation(d_out);
+    before.reset();
+    norm.make_again();
+    // Where the product's epilogue makes the bias gradient, it has been added already.
+    add_affine_gradients(d_before, norm.normed, h.input, h.activation != Activation::gelu_tanh);
+    auto d_normed = affine_input_gradient(d_before, h.input);
+    sum_over(*h.axis, d_normed);
+    return norm.backward(d_normed, d_sum);
+  }
+  // The gradient of what the activation was applied to; adds those of the output's weights on the way.
+  at::Tensor through_activation(const at::Tensor& d_out) {
+    const auto f = nonlinearity(h.activation);
+    if (h.activation == Activation::gelu_tanh) {
+      add_affine_gradients(d_out, after.defined() ? after : activation(f, before), h.output, false);
+      after.reset();
+      return affine_input_gradient_gelu(d_out, h.output, before, h.input.bias_gradient);
+    }
+    const auto d_after = affine_input_gradient(d_out, h.output);
+    if (after.defined()) {
+      add_affine_gradients(d_out, after, h.output, false);
+      after.reset();
+      return is_gated(h.activation) ? gated_activation_backward(f, d_after, before, before)
+                                    : activation_backward(f, d_after, before, d_after);
+    }
+    const auto again = at::empty_like(d_after);  // the activation's output, made on the way
+    const auto d_before = is_gated(h.activation) ? gated_activation_backward(f, d_after, before, before, again)
+                                                 : activation_backward(f, d_after, before, d_after, again);
+    add_affine_gradients(d_out, again, h.output, false);
+    return d_before;
+  }
+};
+
+// Both halves, of which only the sum at the start is kept; backward first goes forward again, but for the last product.
+struct BlockWork {
+  AttentionWork attention;
+  FeedForwardWork feed_forward;
+
+  void start(const at::Tensor& residual, const at::Tensor& delta) { attention.start(residual, delta); }
+  void run() {
+    attention.run();
+    feed_forward.start(attention.sum(), attention.output());
+    feed_forward.run();
+  }
+  at::Tensor output() const { return feed_forward.output(); }
+  at::Tensor sum() const { return feed_forward.sum(); }
+  void forget(Recompute) {
+    attention.forget(Recompute::block);
+    feed_forward = FeedForwardWork(feed_forward.h);
+  }
+  at::Tensor backward(const at::Tensor& d_sum, const at::Tensor& d_out) {
+    run();
+    const auto d = feed_forward.backward(d_sum, d_out);
+    return attention.backward(d, d);
+  }
+};
+
+template <class Work>
+class StreamNode : public torch::autograd::Function<StreamNode<Work>> {
  public:
   struct State {
-    FeedForwardHalf half;
-    NormedInput input;
+    Work work;
     bool has_delta = false;
-    at::Tensor before, after;  // of the activation
+    size_t num_parameters = 0;
   };
 
   static tensor_list forward(AutogradContext* ctx, const at::Tensor& residual, const std::optional<at::Tensor>& delta,
-                             at::TensorList, const FeedForwardHalf* given) {
-    State s{.half = *given, .input = {}, .has_delta = delta.has_value(), .before = {}, .after = {}};
-    const auto& h = s.half;
-    const auto input = NormedInput::make(residual, delta.value_or(at::Tensor()), h.norm);
-    if (h.activation == Activation::gelu_tanh) {
-      s.after = affine_gelu(input.normed, h.input, s.before);
-    } else {
-      s.before = affine(input.normed, h.input);
-      s.after = is_gated(h.activation) ? gated_activation(nonlinearity(h.activation), s.before)
-                                    : activation(nonlinearity(h.activation), s.before);
-    }
-    const auto out = row_parallel(s.after, h.output, *h.axis);
-    const auto sum = input.state.sum;
-    s.input = input.kept(h.recompute);
-    if (h.recompute == Recompute::feed_forward) s.after.reset();
-    keep(ctx, std::move(s));
+                             at::TensorList parameters, std::pair<Work, Recompute>* given) {
+    auto& [work, recompute] = *given;
+    work.start(residual, delta.value_or(at::Tensor()));
+    work.run();
+    const auto out = work.output(), sum = work.sum();
+    work.forget(recompute);
+    keep(ctx, State{.work = std::move(work), .has_delta = delta.has_value(), .num_parameters = parameters.size()});
     return {sum, out};
   }
 
   static tensor_list backward(AutogradContext* ctx, const tensor_list& gradients) {
     auto s = take<State>(ctx);
-    const auto& h = s.half;
-    const auto d_out = gradients[1].contiguous();
-    const auto d_before = through_activation(s, d_out);
-    s.before.reset();
-    // Where the product's epilogue makes the bias gradient, it has been added already.
-    add_affine_gradients(d_before, s.input.again(h.norm), h.input, h.activation != Activation::gelu_tanh);
-    s.input.normed.reset();
-    auto d_normed = affine_input_gradient(d_before, h.input);
-    sum_over(*h.axis, d_normed);
-    const auto dx = residual_norm_backward(d_normed, gradients[0].contiguous(), s.input.state, h.norm.values, h.norm.weight_gradient,
-                                           h.norm.bias_gradient, d_normed);
-    auto result = stream_gradients(dx, s.has_delta, h.parameters.size());
-    result.emplace_back();
-    return result;
-  }
-
- private:
-  // The gradient of what the activation was applied to; adds those of the output's weights on the way.
-  static at::Tensor through_activation(State& s, const at::Tensor& d_out) {
-    const auto& h = s.half;
-    const auto f = nonlinearity(h.activation);
-    if (h.activation == Activation::gelu_tanh) {
-      add_affine_gradients(d_out, s.after.defined() ? s.after : activation(f, s.before), h.output);
-      s.after.reset();
-      return affine_input_gradient_gelu(d_out, h.output, s.before, h.input.bias_gradient);
-    }
-    const auto d_after = affine_input_gradient(d_out, h.output);
-    if (s.after.defined()) {
-      add_affine_gradients(d_out, s.after, h.output);
-      s.after.reset();
-      return is_gated(h.activation) ? gated_activation_backward(f, d_after, s.before, s.before)
-                                 : activation_backward(f, d_after, s.before, d_after);
-    }
-    auto after = at::empty_like(d_after);  // made again on the way
-    const auto d_before = is_gated(h.activation) ? gated_activation_backward(f, d_after, s.before, s.before, after)
-                                              : activation_backward(f, d_after, s.before, d_after, after);
-    add_affine_gradients(d_out, after, h.output);
-    return d_before;
+    const auto dx = s.work.backward(gradients[0].contiguous(), gradients[1].contiguous());
+    return stream_gradients(dx, s.has_delta, s.num_parameters);
   }
 };
 
 class FinalNormNode : public torch::autograd::Function<FinalNormNode> {
  public:
   struct State {
-    NormWeights norm;
-    NormState state;
+    InputNorm norm;
     bool has_delta = false;
     size_t num_parameters = 0;
   };
 
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& residual, const std::optional<at::Tensor>& delta,
-                            at::TensorList parameters, const NormWeights* norm) {
-    State s{.norm = *norm, .state = {}, .has_delta = delta.has_value(), .num_parameters = parameters.size()};
-    const auto normed = residual_norm(residual, delta.value_or(at::Tensor()), norm->values, s.state);
+                            at::TensorList parameters, const NormWeights* weights) {
+    State s{.norm = {*weights}, .has_delta = delta.has_value(), .num_parameters = parameters.size()};
+    s.norm.forward(residual, delta.value_or(at::Tensor()));
+    const auto normed = std::exchange(s.norm.normed, {});
     keep(ctx, std::move(s));
     return normed;
   }
 
   static tensor_list backward(AutogradContext* ctx, const tensor_list& gradients) {
-    const auto s = take<State>(ctx);
-    const auto dx = residual_norm_backward(gradients[0].contiguous(), {}, s.state, s.norm.values, s.norm.weight_gradient,
-                                           s.norm.bias_gradient);
-    auto result = stream_gradients(dx, s.has_delta, s.num_parameters);
-    result.emplace_back();
-    return result;
+    auto s = take<State>(ctx);
+    const auto dx =
+        residual_norm_backward(gradients[0].contiguous(), {}, s.norm.state, s.norm.weights.values, s.norm.weights.gradients);
+    return stream_gradients(dx, s.has_delta, s.num_parameters);
   }
 };
 
 std::optional<at::Tensor> given(const at::Tensor& t) { return t.defined() ? std::optional(t) : std::nullopt; }
 
-}  // namespace
-
-ResidualStream attention_half(const ResidualStream& x, AttentionHalf half) {
-  const auto parameters = half.parameters;
-  const auto out = AttentionNode::apply(x.residual, given(x.delta), at::TensorList(parameters), &half);
-  return {out[0], out[1]};
+template <class Work>
+ResidualStream node(const ResidualStream& x, Work work, Recompute recompute, const std::vector<at::Tensor>& parameters,
+                    const at::Tensor& bias_gradient) {
+  std::pair<Work, Recompute> pair(std::move(work), recompute);
+  const auto out = StreamNode<Work>::apply(x.residual, given(x.delta), at::TensorList(parameters), &pair);
+  return {out[0], out[1], bias_gradient};
 }
 
-ResidualStream feed_forward_half(const ResidualStream& x, FeedForwardHalf half) {
+}  // namespace
+
+ResidualStream attention_half(const ResidualStream& x, AttentionHalf half, Recompute recompute) {
+  half.norm.gradients.d_sums = x.bias_gradient;
   const auto parameters = half.parameters;
-  const auto out = FeedForwardNode::apply(x.residual, given(x.delta), at::TensorList(parameters), &half);
-  return {out[0], out[1]};
+  const auto bias_gradient = half.output.bias_gradient;
+  return node(x, AttentionWork(std::move(half)), recompute, parameters, bias_gradient);
+}
+
+ResidualStream feed_forward_half(const ResidualStream& x, FeedForwardHalf half, Recompute recompute) {
+  half.norm.gradients.d_sums = x.bias_gradient;
+  const auto parameters = half.parameters;
+  const auto bias_gradient = half.output.bias_gradient;
+  return node(x, FeedForwardWork(std::move(half)), recompute, parameters, bias_gradient);
+}
+
+ResidualStream transformer_block(const ResidualStream& x, AttentionHalf attention, FeedForwardHalf feed_forward,
+                                 Recompute recompute) {
+  if (recompute != Recompute::block) {
+    return feed_forward_half(attention_half(x, std::move(attention), recompute), std::move(feed_forward), recompute);
+  }
+  attention.norm.gradients.d_sums = x.bias_gradient;
+  feed_forward.norm.gradients.d_sums = attention.output.bias_gradient;
+  auto parameters = attention.parameters;
+  parameters.insert(parameters.end(), feed_forward.parameters.begin(), feed_forward.parameters.end());
+  const auto bias_gradient = feed_forward.output.bias_gradient;
+  return node(x, BlockWork{AttentionWork(std::move(attention)), FeedForwardWork(std::move(feed_forward))}, recompute, parameters,
+              bias_gradient);
 }
 
 at::Tensor final_norm(const ResidualStream& x, NormWeights norm, std::vector<at::Tensor> parameters) {
+  norm.gradients.d_sums = x.bias_gradient;
   return FinalNormNode::apply(x.residual, given(x.delta), at::TensorList(parameters), &norm);
 }
 

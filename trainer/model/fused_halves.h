@@ -15,15 +15,17 @@
 
 namespace lacuna {
 
-// x = residual + delta, both (B, T, D); without a delta x is the residual.
+// x = residual + delta, both (B, T, D); without a delta x is the residual. Where the half that made delta ends with a bias, the
+// gradient of that bias is the sum over all rows of what reaches delta: who adds delta makes it, in a pass that it has anyway.
 struct ResidualStream {
   at::Tensor residual, delta;
+  at::Tensor bias_gradient = {};  // (D) float32, its place; or undefined
 };
 
 // A normalisation with the places of its gradients.
 struct NormWeights {
   NormParameters values;
-  at::Tensor weight_gradient, bias_gradient;
+  NormGradients gradients;
 };
 
 struct AttentionHalf {
@@ -34,7 +36,6 @@ struct AttentionHalf {
   at::Tensor positions;         // (B, T) int32, or undefined: 0..T-1
   Communicator* axis;           // tensor
   std::vector<at::Tensor> parameters;  // all of the above that autograd is to know of
-  Recompute recompute = Recompute::none;
 };
 
 enum class Activation { gelu, gelu_tanh, swiglu, geglu };
@@ -47,13 +48,14 @@ struct FeedForwardHalf {
   Activation activation;
   Communicator* axis;
   std::vector<at::Tensor> parameters;
-  Recompute recompute = Recompute::none;
 };
 
 // x -> x, attention(norm(x)).
-ResidualStream attention_half(const ResidualStream& x, AttentionHalf half);
+ResidualStream attention_half(const ResidualStream& x, AttentionHalf half, Recompute recompute);
 // x -> x, feed_forward(norm(x)).
-ResidualStream feed_forward_half(const ResidualStream& x, FeedForwardHalf half);
+ResidualStream feed_forward_half(const ResidualStream& x, FeedForwardHalf half, Recompute recompute);
+// One after the other; as a single node that keeps nothing but x where a block is to be recomputed.
+ResidualStream transformer_block(const ResidualStream& x, AttentionHalf attention, FeedForwardHalf feed_forward, Recompute recompute);
 // norm(x).
 at::Tensor final_norm(const ResidualStream& x, NormWeights norm, std::vector<at::Tensor> parameters);
 

@@ -2,7 +2,6 @@
 
 #include <ATen/ops/linear.h>
 
-#include "trainer/kernels/linear_cross_entropy.h"
 #include "trainer/parallel/collectives.h"
 
 namespace lacuna {
@@ -11,12 +10,12 @@ int64_t padded_vocabulary(int64_t vocabulary_size) {
   return (vocabulary_size + kVocabularyAlignment - 1) / kVocabularyAlignment * kVocabularyAlignment;
 }
 
-Head::Head(Communicator& tensor_axis, at::Tensor weight, int64_t vocabulary_size)
-    : axis_(tensor_axis), weight_(std::move(weight)), vocabulary_size_(vocabulary_size) {}
+Head::Head(Communicator& tensor_axis, at::Tensor weight, int64_t vocabulary_size, const Operations& operations)
+    : axis_(tensor_axis), operations_(operations), weight_(std::move(weight)), vocabulary_size_(vocabulary_size) {}
 
 at::Tensor Head::loss(const at::Tensor& states, const at::Tensor& targets, const at::Tensor& weights) const {
   const auto flat = copy_to_axis(states, axis_).reshape({-1, states.size(-1)});
-  return linear_cross_entropy(flat, weight_, targets.reshape(-1), weights.reshape(-1), vocabulary_size_, axis_);
+  return operations_.linear_cross_entropy(flat, weight_, targets.reshape(-1), weights.reshape(-1), vocabulary_size_, axis_);
 }
 
 at::Tensor Head::logits(const at::Tensor& states) const {

@@ -2,6 +2,7 @@
 #pragma once
 #include <torch/nn/module.h>
 
+#include "trainer/model/operations.h"
 #include "trainer/model/parameters.h"
 #include "trainer/parallel/mesh.h"
 
@@ -14,7 +15,7 @@ int64_t padded_vocabulary(int64_t vocabulary_size);
 class Head : public torch::nn::Module {
  public:
   // `weight`: this rank's rows of (padded V, D), shared with the embedding where tied.
-  Head(Communicator& tensor_axis, at::Tensor weight, int64_t vocabulary_size);
+  Head(Communicator& tensor_axis, at::Tensor weight, int64_t vocabulary_size, const Operations& operations = kernel_operations());
 
   // Sum over positions of weight * -log p(target); padded ids have no probability.
   // states (..., D); targets (...) int32; weights (...) float32. Returns a scalar, the same on every tensor rank.
@@ -25,6 +26,7 @@ class Head : public torch::nn::Module {
 
  private:
   Communicator& axis_;
+  const Operations& operations_;
   at::Tensor weight_;
   int64_t vocabulary_size_;
 };

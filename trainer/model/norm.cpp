@@ -17,8 +17,7 @@ at::Tensor Norm::forward(const at::Tensor& x) const {
 
 NormWeights Norm::weights() const {
   return {.values = {.weight = weight_, .bias = bias_, .centred = kind_ == NormKind::layer_norm, .epsilon = epsilon_},
-          .weight_gradient = weight_.grad(),
-          .bias_gradient = bias_.defined() ? bias_.grad() : at::Tensor()};
+          .gradients = {.weight = weight_.grad(), .bias = bias_.defined() ? bias_.grad() : at::Tensor()}};
 }
 
 std::vector<at::Tensor> Norm::parameters() const { return bias_.defined() ? std::vector{weight_, bias_} : std::vector{weight_}; }

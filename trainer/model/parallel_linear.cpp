@@ -1,7 +1,6 @@
 #include "trainer/model/parallel_linear.h"
 
 #include "data/error.h"
-#include "trainer/kernels/linear.h"
 #include "trainer/parallel/collectives.h"
 
 namespace lacuna {
@@ -32,7 +31,8 @@ std::vector<at::Tensor> gradients_of(const std::vector<at::Tensor>& parameters) 
 }  // namespace
 
 ColumnParallelLinears::ColumnParallelLinears(torch::nn::Module& owner, const ModelContext& context, int64_t in,
-                                             const std::vector<Output>& outputs, bool bias, double deviation) {
+                                             const std::vector<Output>& outputs, bool bias, double deviation)
+    : operations_(context.operations) {
   const int parts = context.mesh.tensor().size();
   std::vector<std::shared_ptr<torch::nn::Module>> modules;
   for (const auto& output : outputs) {
@@ -46,7 +46,7 @@ ColumnParallelLinears::ColumnParallelLinears(torch::nn::Module& owner, const Mod
 }
 
 at::Tensor ColumnParallelLinears::forward(size_t output, const at::Tensor& x) const {
-  return lacuna::linear(x, weights_[output], biases_.empty() ? at::Tensor() : biases_[output]);
+  return operations_.linear(x, weights_[output], biases_.empty() ? at::Tensor() : biases_[output]);
 }
 
 AffineWeights ColumnParallelLinears::packed() const {
@@ -66,21 +66,22 @@ std::vector<at::Tensor> ColumnParallelLinears::parameters() const {
 }
 
 RowParallelLinear::RowParallelLinear(const ModelContext& context, int64_t in, int64_t out, bool bias, double deviation)
-    : axis_(context.mesh.tensor()) {
+    : axis_(context.mesh.tensor()), operations_(context.operations) {
   weight_ = context.parameters.declare(*this, "weight", {out, in}, 1, axis_.size(), InitialValues::normal, deviation);
   if (bias) bias_ = context.parameters.declare(*this, "bias", {out}, -1, axis_.size(), InitialValues::zeros);
 }
 
 at::Tensor RowParallelLinear::forward(const at::Tensor& x) const {
-  if (axis_.size() == 1) return lacuna::linear(x, weight_, bias_);
-  const auto sum = reduce_from_axis(lacuna::linear(x, weight_, {}), axis_);
+  if (axis_.size() == 1) return operations_.linear(x, weight_, bias_);
+  const auto sum = reduce_from_axis(operations_.linear(x, weight_, {}), axis_);
   return bias_.defined() ? sum + bias_ : sum;  // once, not once per rank
 }
 
-
-
 AffineWeights RowParallelLinear::weights() const {
-  return {.weight = weight_, .bias = bias_, .weight_gradient = weight_.grad(), .bias_gradient = bias_.defined() ? bias_.grad() : at::Tensor()};
+  return {.weight = weight_,
+          .bias = bias_,
+          .weight_gradient = weight_.grad(),
+          .bias_gradient = bias_.defined() ? bias_.grad() : at::Tensor()};
 }
 
 std::vector<at::Tensor> RowParallelLinear::parameters() const {

@@ -27,6 +27,7 @@ class ColumnParallelLinears {
   std::vector<at::Tensor> parameters() const;
 
  private:
+  const Operations& operations_;
   std::vector<at::Tensor> weights_, biases_;
 };
 
@@ -41,6 +42,7 @@ class RowParallelLinear : public torch::nn::Module {
 
  private:
   Communicator& axis_;
+  const Operations& operations_;
   at::Tensor weight_, bias_;
 };
 

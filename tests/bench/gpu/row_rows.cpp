@@ -15,6 +15,7 @@
 #include <ATen/ops/rms_norm.h>
 #include <ATen/ops/silu.h>
 #include <ATen/ops/silu_backward.h>
+#include <ATen/ops/sum.h>
 #include <ATen/ops/zeros.h>
 
 #include <cmath>
@@ -57,16 +58,18 @@ void norms(Table& table, int64_t width, bool centred) {
       });
   table.row(sized(kind + " computed again", width), {.bytes = 2 * u}, [=] { renormed(state, p, normed); });
   const auto dy = at::randn({kRows, width}, options()), d_sum = at::randn({kRows, width}, options());
-  const auto weight_gradient = at::zeros({width}, options(at::kFloat));
-  const auto bias_gradient = centred ? at::zeros({width}, options(at::kFloat)) : at::Tensor();
-  const auto backward = [=] { residual_norm_backward(dy, d_sum, state, p, weight_gradient, bias_gradient, d_sum); };
-  const std::string name = sized(kind + " backward + residual gradient", width);
+  NormGradients gradients{.weight = at::zeros({width}, options(at::kFloat))};
+  if (centred)
+    gradients.bias = at::zeros({width}, options(at::kFloat)), gradients.d_sums = at::zeros({width}, options(at::kFloat));
+  const auto backward = [=] { residual_norm_backward(dy, d_sum, state, p, gradients, d_sum); };
+  const std::string name =
+      sized(kind + (centred ? " backward + residual gradient + its column sums" : " backward + residual gradient"), width);
   if (centred) {
     const auto mean = state.mean.unsqueeze(-1), rstd = state.rstd.unsqueeze(-1);
     table.row(name, {.bytes = 4 * u}, backward, [=] {
-      const auto gradients =
-          at::native_layer_norm_backward(dy, state.sum, {width}, mean, rstd, p.weight, p.bias, {true, true, true});
-      std::get<0>(gradients) + d_sum;
+      const auto all = at::native_layer_norm_backward(dy, state.sum, {width}, mean, rstd, p.weight, p.bias, {true, true, true});
+      const auto d = std::get<0>(all) + d_sum;
+      gradients.d_sums.add_(d.sum(0, false, at::kFloat));
     });
   } else {
     table.row(name, {.bytes = 4 * u}, backward);
