@@ -101,6 +101,8 @@ class Parity:
         return max((line["step"] for line in self.lines("bf16") if line["event"] == "step"), default=0)
 
     def lines(self, name):
+        if name not in self.a.only and self.a.earlier:
+            return json.loads(self.a.earlier.read_text())["lines"].get(name, [])
         path = self.a.work / "nanogpt.jsonl" if name == "nanogpt" else self.a.work / name / "metrics.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")] if path.exists() else []
 
@@ -122,7 +124,7 @@ class Parity:
         if "nanogpt" in self.a.only:
             self.start(gpus[0])
         if "bf16" not in self.a.only:
-            self.paced.set()  # its metrics are there from an earlier call with the same --work
+            self.paced.set()  # its metrics.jsonl is there from an earlier call with the same --work
         waiting, lock = [n for n in ("bf16", "tf32", "nanogpt", "fp32") if n in self.a.only], threading.Lock()
         threads = [threading.Thread(target=self.worker, args=(gpu, waiting, lock)) for gpu in gpus]
         for thread in threads:
@@ -174,6 +176,7 @@ def arguments():
     parser.add_argument("--work", type=pathlib.Path, default="/tmp/lacuna-parity")
     parser.add_argument("--out", type=pathlib.Path, help="write the table there; between its marks, if it has them")
     parser.add_argument("--json", type=pathlib.Path, help="write every loss there")
+    parser.add_argument("--earlier", type=pathlib.Path, help="what --json wrote of the runs that this call leaves out")
     for name, value, what in (("--rows", 64, "of a step"), ("--length", 1024, "of a row")):
         parser.add_argument(name, type=int, default=value, help=what)
     parser.add_argument("--config", default=HERE / "parity.toml")
