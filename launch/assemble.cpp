@@ -53,6 +53,11 @@ Layout lay_out(const Experiment& e, int world) {
     throw e.batch_section.error("micro_size",
                                 std::to_string(micro) + " does not divide the " + std::to_string(rows) + " rows of a data rank");
   }
+  if (e.parallel.sequence && e.batch.sequence_length % tensor != 0) {
+    throw e.batch_section.error("sequence_length", std::to_string(e.batch.sequence_length) + " positions do not divide over " +
+                                                       std::to_string(tensor) + " tensor ranks; use a multiple of " +
+                                                       std::to_string(tensor) + ", or set parallel.sequence = false");
+  }
   const auto device = choose_device(e);
   for (const auto& task : e.evaluate.tasks) find_evaluation(task);
   const int64_t tokens = global * e.batch.sequence_length;
@@ -68,6 +73,14 @@ Layout lay_out(const Experiment& e, int world) {
 }
 
 int64_t tensor_size_for(const Experiment& e, int world) { return std::gcd(e.parallel.tensor, static_cast<int64_t>(world)); }
+
+Sharding sharding_of(const Experiment& e, const Layout& layout, int data_rank) {
+  const double megabytes = e.parallel.bucket_megabytes > 0 ? e.parallel.bucket_megabytes : layout.device == at::kCPU ? 4 : 128;
+  const bool shared = e.parallel.shard_optimizer && layout.data > 1;
+  return {.rank = shared ? data_rank : 0,
+          .ranks = shared ? layout.data : 1,
+          .bucket_elements = std::max<int64_t>(1, static_cast<int64_t>(megabytes * 1e6 / sizeof(float)))};
+}
 
 std::string resolved_config(const Experiment& e) {
   auto schedule = e.schedule.read<ScheduleOptions>();
@@ -189,7 +202,8 @@ std::unique_ptr<Network> make_network(const Experiment& e, const Vocabulary& voc
                                                      .operations = e.run.reference_kernels ? reference_operations()
                                                                                            : kernel_operations(),
                                                      .fused = uses_fused_kernels(e),
-                                                     .recompute = e.parallel.recompute});
+                                                     .recompute = e.parallel.recompute,
+                                                     .sequence = e.parallel.sequence});
   network->parameters = network->table.list(*network->architecture);
   return network;
 }

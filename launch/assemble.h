@@ -33,6 +33,9 @@ Layout lay_out(const Experiment& experiment, int world);
 // The tensor axis for a world that need not be the training's: the largest size that divides both.
 int64_t tensor_size_for(const Experiment& experiment, int world);
 
+// How the flat buffers are cut into messages, and whether the optimizer's state is shared out.
+Sharding sharding_of(const Experiment& experiment, const Layout& layout, int data_rank);
+
 // Every key of every section, runnable as it is.
 std::string resolved_config(const Experiment& experiment);
 

@@ -30,7 +30,8 @@ MemoryEstimate estimate_memory(const Experiment& e, const Layout& layout, const 
   MemoryEstimate m;
   m.program = kProgramBytes;
   m.parameters = m.gradients = 4 * local;
-  m.optimizer = 4 * local * static_cast<double>(find_optimizer(e.optimizer).states);
+  const double owned = e.parallel.shard_optimizer ? local / layout.data : local;
+  m.optimizer = 4 * owned * static_cast<double>(find_optimizer(e.optimizer).states);
   const double rows = static_cast<double>(layout.micro_size * e.batch.sequence_length);
   m.activations = kHeapHoles * network.architecture->activation_bytes(layout.micro_size, e.batch.sequence_length);
   // The loss keeps its weight's gradient until backward adds it, and a chunk of logits.
@@ -59,6 +60,9 @@ Table describe_run(const Experiment& e, const Layout& layout, const Network& net
                          count(padded_vocabulary(vocabulary.size))},
       {"ranks",
        std::to_string(layout.world) + " = data " + std::to_string(layout.data) + " x tensor " + std::to_string(layout.tensor)},
+      {"optimizer's state", !e.parallel.shard_optimizer ? "whole on every data rank"
+                            : layout.data > 1           ? "1/" + std::to_string(layout.data) + " on each data rank"
+                                                        : "whole: parallel.shard_optimizer has one data rank alone"},
       {"device", std::string(layout.device == at::kCPU ? "cpu" : "cuda") + ", " + std::string(name_of(e.precision.compute)) +
                      (layout.device == at::kCPU ? "" : uses_fused_kernels(e) ? ", fused blocks" : ", blocks of ordinary operations")},
       {"step", count(e.batch.global_size) + " rows x " + count(e.batch.sequence_length) + " = " + count(layout.tokens_per_step) +

@@ -1,6 +1,7 @@
 #include <atomic>
 #include <cstdio>
 #include <map>
+#include <optional>
 
 #include "data/tokenizer/tokenizer.h"
 #include "launch/assemble.h"
@@ -71,7 +72,8 @@ int train(const TrainArguments& arguments) {
   Screen screen(mpi.rank() == 0, layout.steps);
   screen.note(format_table(describe_run(experiment, layout, *network, vocabulary)));
 
-  FlatStorage storage(network->parameters, layout.data, device.device(), compute_type(experiment));
+  FlatStorage storage(network->parameters, layout.data, device.device(), compute_type(experiment),
+                      sharding_of(experiment, layout, mesh->data().rank()));
   const auto optimizer = find_optimizer(experiment.optimizer).make(experiment.optimizer, storage);
   const auto hashes = corpus_hashes(experiment);
   if (run.checkpoint) {
@@ -88,9 +90,12 @@ int train(const TrainArguments& arguments) {
     for (const auto& task : experiment.evaluate.tasks) evaluations.emplace_back(task, find_evaluation(task).make());
   }
   CheckpointWriter checkpoints(mesh->world(), run.folder / "checkpoints", experiment.checkpoint.keep);
-  const double bucket_megabytes = experiment.parallel.bucket_megabytes;
-  GradientBuckets buckets(bucket_parameters(storage), storage.gradients(), mesh->data(),
-                          bucket_megabytes > 0 ? bucket_megabytes : (device.is_cpu() ? 4 : 128));
+  GradientBuckets buckets(bucket_parameters(storage), storage.gradients(), mesh->data(), storage.layout());
+  std::optional<SharedGradients> shared_gradients;
+  if (network->architecture->splits_sequence()) shared_gradients.emplace(storage, mesh->tensor());
+  std::optional<ParameterGather> gather;
+  if (storage.is_sharded()) gather.emplace(bucket_parameters(storage), storage.parameters(), storage.layout(), mesh->data());
+  network->architecture->gather_parameters(gather ? &*gather : nullptr);
   std::unique_ptr<MetricsFile> metrics;
   if (mpi.rank() == 0) metrics = std::make_unique<MetricsFile>(run.folder / "metrics.jsonl");
   std::atomic<const Trainer*> running = nullptr;
@@ -131,6 +136,8 @@ int train(const TrainArguments& arguments) {
                    .meta = meta,
                    .extra = {vocabulary_slice(vocabulary)},
                    .buckets = buckets,
+                   .shared_gradients = shared_gradients ? &*shared_gradients : nullptr,
+                   .gather = gather ? &*gather : nullptr,
                    .watchdog = watchdog,
                    .metrics = metrics.get(),
                    .screen = screen,

@@ -28,8 +28,9 @@ enum Result : int64_t { kOwnLoss = kNumTotals, kNorm, kNumResults };
 Trainer::Trainer(TrainerParts parts, TrainerPlan plan)
     : p_(std::move(parts)),
       plan_(plan),
-      accumulate_(plan.record_graphs),
-      last_(plan.record_graphs, &accumulate_),
+      first_(plan.record_graphs),
+      accumulate_(plan.record_graphs, &first_),
+      last_(plan.record_graphs, &first_),
       step_done_(plan.first_step - 1),
       saved_step_(plan.first_step - 1) {
   const auto options = p_.storage.gradients().options().dtype(at::kDouble);
@@ -54,7 +55,10 @@ Trainer::End Trainer::run() {
     const bool last = number == plan_.last_step;
     const bool evaluates = due(number, plan_.evaluate_every) || (last && plan_.evaluate_every > 0);
     const bool saves = due(number, plan_.checkpoint_every) || stop || last;
-    if (evaluates || saves) report_until(0);
+    if (evaluates || saves) {
+      report_until(0);
+      gather_all();
+    }
     if (evaluates) evaluate(number);
     if (agreed_.checkpoint_written) commit_save();
     if (saves) save(number);
@@ -87,9 +91,10 @@ void Trainer::step(const StepInput& input) {
                        p_.mesh.tensor().rank() == 0 ? input.target_count : 0.0});
   for (const auto& batch : input.micro_batches) {
     batch_.load(batch, totals_.device());
+    const bool first = &batch == &input.micro_batches.front() && p_.gather != nullptr;  // else it is one like the others
     const bool last = &batch == &input.micro_batches.back();
-    (last ? last_ : accumulate_).run([&] {
-      accumulate(last);
+    (last ? last_ : first ? first_ : accumulate_).run([&] {
+      accumulate(first, last);
       if (last) update();
     });
   }
@@ -97,8 +102,11 @@ void Trainer::step(const StepInput& input) {
 }
 
 // One micro-batch: its loss to the totals, its gradients, which are those of the sum, to the flat buffer.
-void Trainer::accumulate(bool last) {
+void Trainer::accumulate(bool first, bool last) {
+  if (first) p_.gather->start();
+  if (first && !p_.architecture.waits_for_parameters()) p_.gather->finish();
   const Loss loss = p_.objective.loss(p_.architecture, batch_.value());
+  if (first) p_.gather->finish();
   if (last) p_.buckets.arm();  // reduce while this backward runs
   loss.sum.backward();
   add_total(kLoss, loss.sum);
@@ -112,11 +120,12 @@ void Trainer::accumulate(bool last) {
 
 void Trainer::update() {
   p_.buckets.finish();
+  if (p_.shared_gradients != nullptr) p_.shared_gradients->sum();
   results_.narrow(0, kOwnLoss, 1).copy_(totals_.narrow(0, kLoss, 1));
   // The ranks of a tensor axis hold the same loss: only its first one speaks.
   if (p_.mesh.tensor().rank() != 0) totals_.narrow(0, kLoss, kNumTotals - kLoss).zero_();
   p_.mesh.world().all_reduce(totals_, Reduce::sum);
-  const auto [norm, scale] = gradient_scale(squared_gradient_norm(p_.storage, p_.mesh.tensor()), totals_.narrow(0, kTargets, 1),
+  const auto [norm, scale] = gradient_scale(squared_gradient_norm(p_.storage, p_.mesh), totals_.narrow(0, kTargets, 1),
                                             totals_.narrow(0, kLoss, 1), p_.optimizer.clip_norm());
   p_.optimizer.update(scale);
   results_.narrow(0, 0, kNumTotals).copy_(totals_);
@@ -188,6 +197,13 @@ void Trainer::write(const StepReport& r) {
                               {"seconds", r.seconds}};
   for (const auto& [name, value] : r.metrics) line[name] = value;
   p_.metrics->write(line);
+}
+
+// The shards that the other ranks have updated, for what is not a step.
+void Trainer::gather_all() {
+  if (p_.gather == nullptr) return;
+  p_.gather->start();
+  p_.gather->finish();
 }
 
 void Trainer::evaluate(int64_t step) {

@@ -17,7 +17,9 @@
 #include "trainer/objective.h"
 #include "trainer/optim/optimizer.h"
 #include "trainer/optim/schedule.h"
+#include "trainer/optim/shared_gradients.h"
 #include "trainer/parallel/gradient_buckets.h"
+#include "trainer/parallel/parameter_gather.h"
 #include "trainer/parallel/watchdog.h"
 #include "trainer/readback.h"
 #include "trainer/report/profile.h"
@@ -52,6 +54,8 @@ struct TrainerParts {
   CheckpointMeta meta;             // what every checkpoint of this run says of itself
   std::vector<TensorSlice> extra;  // written beside the training state, such as the tokenizer
   GradientBuckets& buckets;
+  SharedGradients* shared_gradients;  // null where every tensor rank computes them whole
+  ParameterGather* gather;            // null where every rank updates all parameters
   Watchdog& watchdog;
   MetricsFile* metrics;  // rank 0 alone
   Screen& screen;
@@ -74,7 +78,7 @@ class Trainer {
 
   StepInput prepare(int64_t step) const;
   void step(const StepInput& input);
-  void accumulate(bool last);
+  void accumulate(bool first, bool last);
   void update();
   void add_total(int64_t total, const at::Tensor& sum);
   double rate(int64_t step) const;
@@ -82,13 +86,14 @@ class Trainer {
   void report_until(int64_t in_flight);
   void refuse_not_finite(int64_t step, double loss, double norm, double own_loss);
   void write(const StepReport& report);
+  void gather_all();
   void evaluate(int64_t step);
   void save(int64_t step);
   void commit_save();
 
   TrainerParts p_;
   TrainerPlan plan_;
-  Graph accumulate_, last_;  // of a micro-batch; of a step's last one with the update
+  Graph first_, accumulate_, last_;  // of a micro-batch; of a step's first one; of its last one, the only one perhaps, with the update
   BatchSlot batch_;
   at::Tensor totals_, results_;  // float64, on the device, as trainer.cpp numbers them
   bool spoiled_ = false;

@@ -11,8 +11,9 @@
 
 namespace lacuna {
 
-// The slices that this rank writes: its part of every partitioned tensor, and of the whole ones if it is the axis's first.
-// Empty on data ranks other than the first, which hold the same. `optimizer` may be null.
+// The slices that this rank writes: its part of every partitioned tensor, and of the whole ones if it is the axis's first. What all
+// data ranks hold the first one writes. What they hold shards of is gathered, bucket by bucket, so that a checkpoint knows nothing
+// of shards; each tensor's part comes to one data rank, on the host, in turn. Every rank calls it. `optimizer` may be null.
 std::vector<TensorSlice> training_slices(const FlatStorage& storage, const Optimizer* optimizer, Mesh& mesh);
 
 // What the gradient buckets must know of each parameter.

@@ -91,7 +91,7 @@ struct Steps {
     const auto targets = at::full({1}, input.target_count, at::kDouble);
     optimizer->begin(++done, optimizer->learning_rate());
     optimizer->update(
-        gradient_scale(squared_gradient_norm(storage, mesh->tensor()), targets, total, optimizer->clip_norm()).scale);
+        gradient_scale(squared_gradient_norm(storage, *mesh), targets, total, optimizer->clip_norm()).scale);
   }
 
   Experiment experiment;

@@ -69,6 +69,37 @@ TEST(Collectives, GatherAndSplitAlongEachDim) {
   }
 }
 
+TEST(Collectives, GatherToAndScatterFromAnAxisAreEachOthersDerivative) {
+  const auto mesh = make_mpi_mesh(1);
+  Communicator& axis = mesh->world();
+  const int64_t n = axis.size(), rank = axis.rank();
+  const at::Tensor whole = numbers({3 * n, 4}, 6);
+  const double all = static_cast<double>(n * (n + 1)) / 2.0;
+  at::Tensor mine = whole.narrow(0, 3 * rank, 3).clone().requires_grad_();
+  const at::Tensor gathered = gather_to_axis(mine, axis);
+  EXPECT_TRUE(at::equal(gathered, whole));
+  // Each rank weighs all rows by rank + 1: a row's gradient is the sum of the weights.
+  const at::Tensor weights = numbers({3 * n, 4}, 7);
+  const at::Tensor back = gradient((gathered * weights * static_cast<double>(rank + 1)).sum(), mine);
+  EXPECT_TRUE(at::allclose(back, all * weights.narrow(0, 3 * rank, 3)));
+
+  at::Tensor part = (whole * static_cast<double>(rank + 1)).requires_grad_();
+  const at::Tensor sum = scatter_from_axis(part, axis);
+  EXPECT_TRUE(at::allclose(sum, all * whole.narrow(0, 3 * rank, 3)));
+  EXPECT_TRUE(at::allclose(gradient((sum * sum).sum(), part), 2 * all * whole)) << "each rank's rows come to every rank";
+  EXPECT_TRUE(at::equal(part, whole * static_cast<double>(rank + 1))) << "the input must not be reduced in place";
+}
+
+TEST(Collectives, ScatterRefusesRowsThatTheAxisDoesNotDivide) {
+  const auto mesh = make_mpi_mesh(1);
+  try {
+    scatter_from_axis(numbers({2 * mesh->world().size() + 1, 2}, 0), mesh->world());
+    ADD_FAILURE() << "an odd number of rows was scattered";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("scatter_from_axis: the world axis"), std::string::npos) << error.what();
+  }
+}
+
 TEST(Collectives, SplitRefusesADimThatTheAxisDoesNotDivide) {
   const auto mesh = make_mpi_mesh(1);
   try {

@@ -116,7 +116,7 @@ TEST_F(Layout, RowParallelLinear) {
     const auto full = make<RowParallelLinear>(*whole, 16, 12, bias), part = make<RowParallelLinear>(*split, 16, 12, bias);
     const auto x = at::randn({3, 5, 16}), dy = at::randn({3, 5, 12});
     const auto x0 = x.clone().set_requires_grad(true), x1 = mine(x, 2).clone().set_requires_grad(true);
-    const auto expected = full->module->forward(x0), actual = part->module->forward(x1);
+    const auto expected = full->module->forward(x0, {&whole->tensor()}), actual = part->module->forward(x1, {&axis()});
     EXPECT_LT(relative_error(actual, expected), 1e-5);
     expected.backward(dy);
     actual.backward(dy);
@@ -128,7 +128,7 @@ TEST_F(Layout, RowParallelLinear) {
 TEST_F(Layout, VocabParallelEmbedding) {
   const auto full = make<VocabParallelEmbedding>(*whole, 12), part = make<VocabParallelEmbedding>(*split, 12);
   const auto ids = random_batch(3, kLength, kVocabulary).tokens;
-  const auto expected = full->module->forward(ids), actual = part->module->forward(ids);
+  const auto expected = full->module->forward(ids, {&whole->tensor()}), actual = part->module->forward(ids, {&axis()});
   EXPECT_TRUE(actual.equal(expected));
   const auto dy = at::randn(expected.sizes());
   expected.backward(dy);

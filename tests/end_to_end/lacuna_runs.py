@@ -20,6 +20,7 @@ MPIRUN = os.environ.get("MPIRUN", "mpirun")
 ENVIRONMENT = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMP_NUM_THREADS="1",
                    OMPI_MCA_mpi_yield_when_idle="1")
 LAUNCHER = [MPIRUN, "--oversubscribe", "--bind-to", "none"]
+RANK_PREFIX = []        # words between the launcher and the program
 LAYOUT_ROUNDING = 1e-5  # relative, fp32: what another order of summation may change
 PATIENCE = 120          # seconds after which a job counts as hung
 
@@ -141,7 +142,7 @@ class Runs:
 
     def start(self, *arguments, ranks=0, before_exec=None):
         words = [str(argument) for argument in arguments]
-        launcher = LAUNCHER + ["-np", str(ranks)] if ranks else []
+        launcher = [*LAUNCHER, "-np", str(ranks), *RANK_PREFIX] if ranks else []
         return Job([*launcher, PROGRAM, *words], self.folder, str(self.folder), before_exec)
 
     def expect(self, code, *arguments, **options):

@@ -8,12 +8,12 @@ NUM_KILLS = 3
 KILLED = {"run": {"steps": 60}, "checkpoint": {"every": 1, "keep": 2}, "architecture": {"dropout": 0.1}}
 
 
-def killed_at_random(runs, ranks):
-    whole, broken = f"whole-{ranks}", f"broken-{ranks}"
+def killed_at_random(runs, ranks, **changes):
+    whole, broken = f"whole-{ranks}{'-'.join(changes)}", f"broken-{ranks}{'-'.join(changes)}"
     second = runs.prepare("second", invented_text(100, 2))
     mixture = {"data": {"train": [{"corpus": runs.corpus, "weight": 0.7}, {"corpus": second, "weight": 0.3}]}}
-    runs.train(whole, ranks=ranks, **KILLED, **mixture)
-    config = runs.config(broken, **KILLED, **mixture)
+    runs.train(whole, ranks=ranks, **KILLED, **mixture, **changes)
+    config = runs.config(broken, **KILLED, **mixture, **changes)
     draw = random.Random(ranks)
     kills = 0
     for attempt in range(NUM_KILLS):
@@ -35,6 +35,22 @@ def killed_on_one_rank(runs):
 
 def killed_on_two_ranks(runs):
     return killed_at_random(runs, 2)
+
+
+def killed_on_two_ranks_with_a_sharded_optimizer(runs):
+    return killed_at_random(runs, 2, parallel={"shard_optimizer": True, "bucket_megabytes": 0.02})
+
+
+def sharded_and_back(runs):
+    """A checkpoint knows nothing of shards: every layout goes on from every other."""
+    runs.train("unsharded", run={"steps": 20})
+    config = runs.config("sharded", run={"steps": 20}, parallel={"shard_optimizer": True})
+    stages = ((4, 2, 4, True), (8, 1, 4, True), (12, 1, 2, False), (16, 2, 4, True), (20, 1, 0, True))
+    for stop, tensor, ranks, shard in stages:
+        runs.expect(75 if stop < 20 else 0, "train", config, *(["--resume"] if stop > 4 else []), "--set", f"run.stop_after={stop}",
+                    "--set", f"parallel.tensor={tensor}", "--set", f"parallel.shard_optimizer={str(shard).lower()}", ranks=ranks)
+    worst = expect_close_losses(runs.losses("unsharded"), runs.losses("sharded"), "2x2, 4x1, 2x1 unsharded, 2x2, 1x1")
+    return f"worst relative difference {worst:.1e}"
 
 
 def another_layout(runs):
@@ -74,4 +90,5 @@ def another_corpus_is_refused(runs):
 
 
 if __name__ == "__main__":
-    main(killed_on_one_rank, killed_on_two_ranks, another_layout, a_damaged_checkpoint, another_corpus_is_refused)
+    main(killed_on_one_rank, killed_on_two_ranks, killed_on_two_ranks_with_a_sharded_optimizer, sharded_and_back, another_layout,
+         a_damaged_checkpoint, another_corpus_is_refused)

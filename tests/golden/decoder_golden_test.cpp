@@ -95,7 +95,7 @@ TEST_P(DecoderGolden, TenStepsOfAdamW) {
     const auto sum = summed_loss();
     sum.backward();
     const auto [gradient, scale] =
-        gradient_scale(squared_gradient_norm(*storage, mesh->tensor()), testing::number(batch.target_count), sum.detach(), 1.0);
+        gradient_scale(squared_gradient_norm(*storage, *mesh), testing::number(batch.target_count), sum.detach(), 1.0);
     const double mean = sum.item<double>() / batch.target_count, norm = gradient.item<double>();
     const double expected = losses[step - 1].item<double>(), expected_norm = norms[step - 1].item<double>();
     EXPECT_NEAR(mean, expected, 1e-5 * expected) << "step " << step;

@@ -39,7 +39,6 @@ function(lacuna_add_distributed_tests ranks)
 endfunction()
 
 function(lacuna_add_scripts label)
-  find_package(Python3 REQUIRED COMPONENTS Interpreter)
   foreach(file ${ARGN})
     cmake_path(GET file STEM stem)
     cmake_path(GET file EXTENSION LAST_ONLY extension)

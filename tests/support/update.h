@@ -14,8 +14,8 @@ inline void update(Optimizer& optimizer, int64_t step, double rate, double scale
 
 inline at::Tensor number(double value) { return at::full({1}, value, at::kDouble); }
 
-inline double gradient_norm(const FlatStorage& storage, Communicator& tensor_axis) {
-  return std::sqrt(squared_gradient_norm(storage, tensor_axis).item<double>());
+inline double gradient_norm(const FlatStorage& storage, Mesh& mesh) {
+  return std::sqrt(squared_gradient_norm(storage, mesh).item<double>());
 }
 
 }  // namespace lacuna::testing

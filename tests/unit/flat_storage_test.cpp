@@ -110,6 +110,49 @@ TEST(FlatStorage, FrozenParametersHaveNoGradient) {
   storage.check_views();
 }
 
+TEST(FlatStorage, AShardedRankKeepsMastersOfItsShardsAlone) {
+  Linear whole;
+  FlatStorage all(whole.specs, 3, at::kCPU, at::kBFloat16);
+  initialize(whole.specs, 1, 0, 1);
+  EXPECT_EQ(all.owned_size(), all.size());
+  ASSERT_EQ(all.owned().size(), 1u);
+  at::Tensor owners = at::zeros({all.size()});
+  for (int rank = 0; rank < 3; ++rank) {
+    Linear linear;
+    FlatStorage storage(linear.specs, 3, at::kCPU, at::kBFloat16, {.rank = rank, .ranks = 3, .bucket_elements = 32});
+    EXPECT_EQ(storage.owned_size(), 64);
+    EXPECT_EQ(storage.masters().numel(), 64);
+    EXPECT_EQ(storage.layout().buckets().size(), 2u);
+    const auto expect_same = [&](const char* after) {
+      EXPECT_TRUE(at::equal(storage.parameters(), all.parameters())) << after;
+      for (const auto& range : storage.owned()) {
+        EXPECT_TRUE(at::equal(storage.master(range), all.masters().narrow(0, range.begin, range.count()))) << after;
+        EXPECT_TRUE(storage.master(range).is_alias_of(storage.masters()));
+      }
+    };
+    initialize(linear.specs, 1, 0, 1);
+    expect_same("initialize");
+    storage.parameters().zero_();
+    storage.masters().zero_();
+    for (size_t i = 0; i < all.ranges().size(); ++i) {
+      const auto& range = all.ranges()[i];
+      storage.set(i, all.masters().narrow(0, range.offset, range.count).view(range.shape));
+    }
+    expect_same("set");
+    for (const auto& range : storage.owned()) owners.narrow(0, range.begin, range.count()) += 1;
+  }
+  EXPECT_TRUE(owners.eq(1).all().item<bool>()) << "every element has one owner";
+}
+
+TEST(FlatStorage, InFp32TheOwnedMastersAreTheParameters) {
+  Linear linear;
+  FlatStorage storage(linear.specs, 3, at::kCPU, at::kFloat, {.rank = 1, .ranks = 3});
+  EXPECT_FALSE(storage.has_masters());
+  ASSERT_EQ(storage.owned().size(), 1u);
+  storage.master(storage.owned()[0]).fill_(4);
+  EXPECT_TRUE(at::equal(storage.parameters().eq(4).nonzero().view(-1), at::arange(64, 128)));
+}
+
 TEST(FlatStorage, AHugeNetworkCostsNothingUntilItIsWritten) {
   std::vector<ParameterSpec> specs = {parameter("large", {1})};
   specs[0].value = at::zeros({1}).expand({int64_t{1} << 36}).detach();  // 256 GiB, and as much for the gradients

@@ -16,12 +16,12 @@ namespace {
 
 // A matrix, a vector and a matrix again, of sizes that leave gaps between them in the flat buffers.
 struct Parameters {
-  Parameters() {
+  explicit Parameters(int64_t data_size = 1, at::ScalarType compute = at::kFloat, Sharding sharding = {}) {
     table.declare(root, "first", {3, 5}, -1, 1, InitialValues::normal);
     table.declare(root, "vector", {7}, -1, 1, InitialValues::normal);
     table.declare(root, "second", {2, 3, 3}, -1, 1, InitialValues::normal);
     list = table.list(root);
-    storage = std::make_unique<FlatStorage>(list, 1);
+    storage = std::make_unique<FlatStorage>(list, data_size, at::kCPU, compute, sharding);
     initialize(list, 3, 0, 1);
   }
   // Gradients of step `step`, standard normal.
@@ -114,6 +114,43 @@ TEST(AdamWTest, GapsBetweenParametersStayZero) {
   }
 }
 
+TEST(AdamWTest, ShardsTogetherMoveAsTheWholeDoes) {
+  for (const auto compute : {at::kFloat, at::kBFloat16}) {
+    Parameters whole(3, compute);
+    AdamW reference({}, *whole.storage);
+    std::vector<std::unique_ptr<Parameters>> ranks;
+    std::vector<std::unique_ptr<AdamW>> optimizers;
+    for (int rank = 0; rank < 3; ++rank) {
+      ranks.push_back(std::make_unique<Parameters>(3, compute, Sharding{.rank = rank, .ranks = 3}));
+      optimizers.push_back(std::make_unique<AdamW>(AdamWOptions{}, *ranks.back()->storage));
+    }
+    for (int step = 1; step <= 3; ++step) {
+      Parameters drawn(3);
+      drawn.draw_gradients(step);
+      whole.storage->gradients().copy_(drawn.storage->gradients());
+      testing::update(reference, step, 0.1, 0.5);
+      for (size_t r = 0; r < 3; ++r) {
+        const auto& storage = *ranks[r]->storage;
+        storage.gradients().copy_(drawn.storage->gradients());
+        testing::update(*optimizers[r], step, 0.1, 0.5);
+        EXPECT_EQ(storage.gradients().abs().max().item<double>(), 0) << "other ranks' too: the next step starts from nothing";
+        ASSERT_FALSE(storage.owned().empty());
+        for (const auto& range : storage.owned()) {
+          const auto part = [&](const at::Tensor& flat) { return flat.narrow(0, range.begin, range.count()); };
+          EXPECT_TRUE(part(storage.parameters()).equal(part(whole.storage->parameters()))) << "rank " << r;
+          EXPECT_TRUE(storage.master(range).equal(whole.storage->has_masters() ? part(whole.storage->masters())
+                                                                              : part(whole.storage->parameters())));
+          for (size_t s = 0; s < 2; ++s) {
+            const auto mine = optimizers[r]->state()[s].second, all = reference.state()[s].second;
+            EXPECT_EQ(mine.numel(), all.numel() / 3);
+            EXPECT_TRUE(mine.narrow(0, range.packed, range.count()).equal(part(all)));
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(GradientNormTest, IsTheEuclideanNormOfAllGradients) {
   Parameters parameters;
   parameters.draw_gradients(1);
@@ -122,9 +159,9 @@ TEST(GradientNormTest, IsTheEuclideanNormOfAllGradients) {
     for (const double g : values_of(p.value.grad())) squares += g * g;
   }
   const auto mesh = make_self_mesh();
-  EXPECT_NEAR(testing::gradient_norm(*parameters.storage, mesh->tensor()), std::sqrt(squares), 1e-6 * std::sqrt(squares));
+  EXPECT_NEAR(testing::gradient_norm(*parameters.storage, *mesh), std::sqrt(squares), 1e-6 * std::sqrt(squares));
   parameters.list[1].value.grad()[2].fill_(std::numeric_limits<float>::quiet_NaN());
-  EXPECT_TRUE(std::isnan(testing::gradient_norm(*parameters.storage, mesh->tensor())));
+  EXPECT_TRUE(std::isnan(testing::gradient_norm(*parameters.storage, *mesh)));
 }
 
 TEST(GradientNormTest, TheScaleTakesTheSumToTheMeanAndLongGradientsToTheLimit) {
@@ -148,9 +185,9 @@ TEST(GradientNormTest, WhatIsNotFiniteChangesNoParameter) {
   Parameters parameters;
   AdamW optimizer({}, *parameters.storage);
   parameters.draw_gradients(1);
-  const auto before = values_of(parameters.storage->master());
+  const auto before = values_of(parameters.storage->parameters());
   testing::update(optimizer, 1, 0.1, std::numeric_limits<double>::quiet_NaN());
-  EXPECT_EQ(values_of(parameters.storage->master()), before);
+  EXPECT_EQ(values_of(parameters.storage->parameters()), before);
   EXPECT_EQ(parameters.storage->gradients().abs().max().item<double>(), 0);
 }
 

@@ -77,12 +77,20 @@ void describe(Visitor& visit, BatchOptions& o) {
 
 struct ParallelOptions {
   int64_t tensor = 1;
+  bool sequence = true;
+  bool shard_optimizer = false;
   double bucket_megabytes = 0;
   Recompute recompute = Recompute::none;
 };
 template <class Visitor>
 void describe(Visitor& visit, ParallelOptions& o) {
   visit("tensor", o.tensor, "ranks that share one copy of the network; data = world / tensor", at_least(1));
+  visit("sequence", o.sequence,
+        "ranks that share a network also share its residual stream by positions, norms and dropout included; tensor must divide "
+        "sequence_length");
+  visit("shard_optimizer", o.shard_optimizer,
+        "each data rank keeps and updates its share of the optimizer's state, and of fp32 masters, alone; one data rank has nothing "
+        "to share");
   visit("bucket_megabytes", o.bucket_megabytes, "gradients that are reduced in one message; 0 = 4 on a CPU, 128 on a GPU",
         at_least(0));
   visit("recompute", o.recompute, "activations that backward makes again instead of keeping them: slower, and smaller");

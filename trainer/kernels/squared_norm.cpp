@@ -22,10 +22,10 @@ LACUNA_WIDE float block_sum(const float* x, int64_t n) {
 }
 
 #ifdef LACUNA_CUDA
-at::Tensor on_device(const at::Tensor& values, const uint32_t* marked) {
+at::Tensor on_device(const at::Tensor& values, const uint32_t* marked, int64_t begin) {
   const auto numbers = at::empty({2 + cuda::kSquaredNormWorkspace}, values.options().dtype(at::kDouble));
   auto* sums = numbers.data_ptr<double>();
-  cuda::squared_norm(sums, values.const_data_ptr<float>(), values.numel(), marked, 0, sums + 2,
+  cuda::squared_norm(sums, values.const_data_ptr<float>(), values.numel(), marked, begin, sums + 2,
                      c10::cuda::getCurrentCUDAStream());
   return numbers.narrow(0, 0, 2);
 }
@@ -35,7 +35,7 @@ at::Tensor on_device(const at::Tensor& values, const uint32_t* marked) {
 
 at::Tensor squared_norm(const at::Tensor& values) {
 #ifdef LACUNA_CUDA
-  if (values.is_cuda()) return on_device(values, nullptr).narrow(0, 0, 1);
+  if (values.is_cuda()) return on_device(values, nullptr, 0).narrow(0, 0, 1);
 #endif
   const auto* x = values.const_data_ptr<float>();
   double sum = 0;
@@ -47,22 +47,22 @@ at::Tensor squared_norm(const at::Tensor& values) {
   return result;
 }
 
-at::Tensor squared_norms(const at::Tensor& values, const at::Tensor& marked) {
+at::Tensor squared_norms(const at::Tensor& values, const at::Tensor& marked, int64_t begin) {
   const auto* mask = reinterpret_cast<const uint32_t*>(marked.const_data_ptr<int32_t>());
 #ifdef LACUNA_CUDA
-  if (values.is_cuda()) return on_device(values, mask);
+  if (values.is_cuda()) return on_device(values, mask, begin);
 #endif
   const auto* x = values.const_data_ptr<float>();
   auto result = at::empty({2}, at::kDouble);
   auto* sums = result.data_ptr<double>();
   sums[0] = sums[1] = 0;
-  int64_t begin = 0;
-  while (begin < values.numel()) {  // stretches of lines that are marked alike
-    const bool mark = is_marked(mask, begin);
-    int64_t end = begin;
-    while (end < values.numel() && end - begin < kBlock && is_marked(mask, end) == mark) end += kLineElements;
-    sums[mark ? 1 : 0] += block_sum(x + begin, std::min(end, values.numel()) - begin);
-    begin = end;
+  int64_t from = 0;
+  while (from < values.numel()) {  // stretches of lines that are marked alike
+    const bool mark = is_marked(mask, begin + from);
+    int64_t to = from;
+    while (to < values.numel() && to - from < kBlock && is_marked(mask, begin + to) == mark) to += kLineElements;
+    sums[mark ? 1 : 0] += block_sum(x + from, std::min(to, values.numel()) - from);
+    from = to;
   }
   return result;
 }

@@ -7,8 +7,8 @@ namespace lacuna {
 // values: contiguous float32. Returns (1) float64 on the same device, not finite where an element is not.
 at::Tensor squared_norm(const at::Tensor& values);
 
-// Of a whole flat buffer in two parts, (2) float64: over the lines (line_mask.h, int32) that are not marked, and over those that
-// are.
-at::Tensor squared_norms(const at::Tensor& values, const at::Tensor& marked);
+// In two parts, (2) float64: over the lines (line_mask.h, int32, of the whole flat buffer) that are not marked, and over those that
+// are. `values` begin at element `begin` of that buffer, a multiple of 32.
+at::Tensor squared_norms(const at::Tensor& values, const at::Tensor& marked, int64_t begin = 0);
 
 }  // namespace lacuna

@@ -8,4 +8,9 @@ std::unique_ptr<Generation> Architecture::generate(int64_t) {
   throw usage_error("this architecture cannot continue a prompt; train one that generates, such as a causal decoder");
 }
 
+void Architecture::wait_for(const std::vector<at::Tensor>& parameters) const {
+  if (gather_ == nullptr) return;
+  for (const auto& parameter : parameters) gather_->wait(parameter);
+}
+
 }  // namespace lacuna

@@ -12,6 +12,7 @@
 #include "trainer/model/parameters.h"
 #include "trainer/config/recompute.h"
 #include "trainer/parallel/mesh.h"
+#include "trainer/parallel/parameter_gather.h"
 
 namespace lacuna {
 
@@ -39,6 +40,7 @@ struct ModelContext {
   const Operations& operations = kernel_operations();
   bool fused = false;
   Recompute recompute = Recompute::none;
+  bool sequence = false;  // the residual stream is split over the tensor axis (stream_layout.h), where the network can
 };
 
 // What the head reads: one state per position.
@@ -57,6 +59,12 @@ class Generation {
 
 class Architecture : public torch::nn::Module {
  public:
+  // Parameters may still be on their way when forward() begins. An architecture that waits for each of them before it reads it says
+  // so; for the others everything is waited for first.
+  void gather_parameters(ParameterGather* gather) { gather_ = gather; }
+  virtual bool waits_for_parameters() const { return false; }
+  // Whether gradients of what every tensor rank holds whole are parts of a sum over the axis (stream_layout.h).
+  virtual bool splits_sequence() const { return false; }
   virtual Offers offers() const = 0;
   virtual Hidden forward(const Batch& batch) = 0;
   virtual Head& head() = 0;
@@ -66,6 +74,13 @@ class Architecture : public torch::nn::Module {
   virtual double activation_bytes(int64_t rows, int64_t length) const = 0;
   // Starts to continue `rows` prompts; throws where offers().generates is false.
   virtual std::unique_ptr<Generation> generate(int64_t rows);
+
+ protected:
+  void wait_for(const std::vector<at::Tensor>& parameters) const;
+  void wait_for(const torch::nn::Module& part) const { wait_for(part.parameters()); }
+
+ private:
+  ParameterGather* gather_ = nullptr;
 };
 
 }  // namespace lacuna

@@ -1,7 +1,5 @@
 #include "trainer/model/attention.h"
 
-#include "trainer/parallel/collectives.h"
-
 namespace lacuna {
 
 Attention::Attention(const ModelContext& context, const AttentionShape& s)
@@ -15,9 +13,9 @@ Attention::Attention(const ModelContext& context, const AttentionShape& s)
       "output", std::make_shared<RowParallelLinear>(context, s.hidden_size, s.hidden_size, s.output_bias, s.output_deviation));
 }
 
-at::Tensor Attention::forward(const at::Tensor& x, const AttentionPattern& pattern, const RotaryAngles* angles,
-                              KeyValueCache* cache) const {
-  const auto shared = copy_to_axis(x, axis_);
+at::Tensor Attention::forward(const at::Tensor& x, const StreamLayout& stream, const AttentionPattern& pattern,
+                              const RotaryAngles* angles, KeyValueCache* cache) const {
+  const auto shared = stream.enter(x);
   const auto heads = [&](const at::Tensor& y) { return y.view({y.size(0), y.size(1), -1, head_size_}).transpose(1, 2); };
   auto q = heads(input_.forward(0, shared)), k = heads(input_.forward(1, shared)), v = heads(input_.forward(2, shared));
   if (angles != nullptr) {
@@ -32,10 +30,11 @@ at::Tensor Attention::forward(const at::Tensor& x, const AttentionPattern& patte
     v = cache->values.narrow(2, 0, cache->length);
   }
   const auto mixed = attention(q, k, v, pattern);
-  return output_->forward(mixed.transpose(1, 2).reshape({x.size(0), x.size(1), -1}));
+  return output_->forward(mixed.transpose(1, 2).reshape({shared.size(0), shared.size(1), -1}), stream);
 }
 
-AttentionHalf Attention::half(const Norm& norm, bool causal, const RotaryTable& rotary, const at::Tensor& positions) const {
+AttentionHalf Attention::half(const Norm& norm, const StreamLayout& stream, bool causal, const RotaryTable& rotary,
+                              const at::Tensor& positions) const {
   return {.norm = norm.weights(),
           .input = input_.packed(),
           .output = output_->weights(),
@@ -45,7 +44,7 @@ AttentionHalf Attention::half(const Norm& norm, bool causal, const RotaryTable& 
                     .causal = causal},
           .rotary = rotary,
           .positions = positions,
-          .axis = &axis_,
+          .stream = stream,
           .parameters = joined({norm.parameters(), input_.parameters(), output_->parameters()})};
 }
 

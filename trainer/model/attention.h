@@ -21,14 +21,16 @@ struct KeyValueCache {
   int64_t length = 0;
 };
 
-// x (B, T, D) -> (B, T, D). Query, key and value weights are separate parameters that lie side by side in flat storage.
+// The residual stream as `stream` says, to what is added to it. Query, key and value weights are separate parameters that lie side by side in flat storage.
 class Attention : public torch::nn::Module {
  public:
   Attention(const ModelContext& context, const AttentionShape& shape);
   // `angles` may be null (no rotary positions); `cache`, where given, is extended by these positions and attended to whole.
-  at::Tensor forward(const at::Tensor& x, const AttentionPattern& pattern, const RotaryAngles* angles, KeyValueCache* cache) const;
+  at::Tensor forward(const at::Tensor& x, const StreamLayout& stream, const AttentionPattern& pattern, const RotaryAngles* angles,
+                     KeyValueCache* cache) const;
   // norm(x) and this, as one node; `rotary` undefined where there are no rotary positions.
-  AttentionHalf half(const Norm& norm, bool causal, const RotaryTable& rotary, const at::Tensor& positions) const;
+  AttentionHalf half(const Norm& norm, const StreamLayout& stream, bool causal, const RotaryTable& rotary,
+                     const at::Tensor& positions) const;
 
  private:
   Communicator& axis_;

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "trainer/kernels/dropout.h"
+#include "data/error.h"
 #include "trainer/kernels/embedding.h"
 #include "trainer/model/attention_pattern.h"
 #include "trainer/model/recomputed.h"
@@ -40,20 +40,22 @@ DecoderBlock::DecoderBlock(const ModelContext& context, const DecoderOptions& o,
                                                                                 o.activation, bias, output_deviation));
 }
 
-at::Tensor DecoderBlock::drop(const at::Tensor& x, std::string_view half, const at::Tensor& stream_positions) const {
-  return is_training() ? dropout(x, dropout_, random_.fork(half), stream_positions) : x;
+at::Tensor DecoderBlock::drop(const at::Tensor& x, const StreamLayout& stream, std::string_view half,
+                              const at::Tensor& stream_positions) const {
+  return is_training() ? stream.drop(x, dropout_, random_.fork(half), stream_positions) : x;
 }
 
-at::Tensor DecoderBlock::forward(at::Tensor x, const AttentionPattern& pattern, const RotaryAngles* angles, KeyValueCache* cache,
-                                 const at::Tensor& stream_positions) const {
-  x = x + drop(attention_->forward(attention_norm_->forward(x), pattern, angles, cache), "attention", stream_positions);
-  return x + drop(feed_forward_->forward(feed_forward_norm_->forward(x)), "feed_forward", stream_positions);
+at::Tensor DecoderBlock::forward(at::Tensor x, const StreamLayout& stream, const AttentionPattern& pattern,
+                                 const RotaryAngles* angles, KeyValueCache* cache, const at::Tensor& stream_positions) const {
+  const auto mixed = attention_->forward(attention_norm_->forward(x), stream, pattern, angles, cache);
+  x = x + drop(mixed, stream, "attention", stream_positions);
+  return x + drop(feed_forward_->forward(feed_forward_norm_->forward(x), stream), stream, "feed_forward", stream_positions);
 }
 
-ResidualStream DecoderBlock::forward(ResidualStream x, bool causal, const RotaryTable& rotary, const at::Tensor& positions,
-                                     Recompute recompute) const {
-  return transformer_block(x, attention_->half(*attention_norm_, causal, rotary, positions),
-                           feed_forward_->half(*feed_forward_norm_), recompute);
+ResidualStream DecoderBlock::forward(ResidualStream x, const StreamLayout& stream, bool causal, const RotaryTable& rotary,
+                                     const at::Tensor& positions, Recompute recompute) const {
+  return transformer_block(x, attention_->half(*attention_norm_, stream, causal, rotary, positions),
+                           feed_forward_->half(*feed_forward_norm_, stream), recompute);
 }
 
 void Decoder::check(const Options& given, const Section& section, int64_t tensor_size) {
@@ -86,6 +88,7 @@ Decoder::Decoder(const Options& given, const ModelContext& context)
       mesh_(context.mesh),
       operations_(context.operations),
       fused_(context.fused),
+      sequence_(context.sequence && context.mesh.tensor().size() > 1),
       recompute_(context.recompute),
       max_length_(context.max_length),
       vocabulary_size_(context.vocabulary_size),
@@ -104,12 +107,23 @@ Decoder::Decoder(const Options& given, const ModelContext& context)
   }
   final_norm_ = register_module("final_norm",
                                 std::make_shared<Norm>(context, o.norm, o.hidden_size, o.bias == BiasKind::all, o.norm_epsilon));
-  at::Tensor head_weight = embedding_->weight();
   if (!o.tied_embedding) {
-    head_weight = context.parameters.declare(*this, "head_weight", {padded_vocabulary(vocabulary_size_), o.hidden_size}, 0,
-                                             mesh_.tensor().size(), InitialValues::normal);
+    untied_head_ = context.parameters.declare(*this, "head_weight", {padded_vocabulary(vocabulary_size_), o.hidden_size}, 0,
+                                              mesh_.tensor().size(), InitialValues::normal);
   }
-  head_ = std::make_shared<Head>(mesh_.tensor(), head_weight, vocabulary_size_, operations_);
+  head_ = std::make_shared<Head>(mesh_.tensor(), o.tied_embedding ? embedding_->weight() : untied_head_, vocabulary_size_,
+                                 operations_);
+}
+
+void Decoder::wait_for_input() const {
+  wait_for(*embedding_);
+  if (position_.defined()) wait_for({position_});
+  if (relative_bias_) wait_for(*relative_bias_);
+}
+
+void Decoder::wait_for_output() const {
+  wait_for(*final_norm_);
+  if (untied_head_.defined()) wait_for({untied_head_});
 }
 
 AttentionPattern Decoder::pattern(const Batch& batch) const {
@@ -118,11 +132,22 @@ AttentionPattern Decoder::pattern(const Batch& batch) const {
   return pattern;
 }
 
+// What only evaluates may have any number of positions: where the axis does not divide it, the stream stays whole.
+StreamLayout Decoder::stream_of(const Batch& batch) const {
+  StreamLayout stream{.axis = &mesh_.tensor(), .rows = batch.rows(), .length = batch.length(), .split = sequence_};
+  if (sequence_ && batch.rows() * batch.length() % stream.axis->size() != 0) {
+    if (at::GradMode::is_enabled()) throw Error(ExitCode::internal, "the tensor axis does not divide a batch's positions");
+    stream.split = false;
+  }
+  return stream;
+}
+
 at::Tensor Decoder::stack(const Batch& batch, const AttentionPattern& pattern, const at::Tensor& positions,
                           std::vector<KeyValueCache>* caches) const {
-  auto x = embedding_->forward(batch.tokens);
-  if (position_.defined()) x = x + operations_.embedding(positions, position_, 0);
-  if (is_training()) x = dropout(x, options_.dropout, random_, batch.stream_positions);
+  const auto stream = stream_of(batch);
+  auto x = embedding_->forward(batch.tokens, stream);
+  if (position_.defined()) x = x + operations_.embedding(stream.share(positions), position_, 0);
+  if (is_training()) x = stream.drop(x, options_.dropout, random_, batch.stream_positions);
   std::optional<RotaryAngles> angles;
   if (options_.position == PositionKind::rotary) {
     angles = rotary_angles(positions, options_.hidden_size / options_.num_heads, options_.rotary_base);
@@ -130,14 +155,16 @@ at::Tensor Decoder::stack(const Batch& batch, const AttentionPattern& pattern, c
   const bool recomputes = recompute_ != Recompute::none && is_training() && at::GradMode::is_enabled();
   if (recomputes) check_recompute(pattern);
   for (size_t i = 0; i < blocks_.size(); ++i) {
-    const auto run = [block = blocks_[i], pattern, angles, places = batch.stream_positions](const at::Tensor& from,
-                                                                                            KeyValueCache* cache) {
-      return block->forward(from, pattern, angles ? &*angles : nullptr, cache, places);
+    wait_for(*blocks_[i]);
+    const auto run = [block = blocks_[i], stream, pattern, angles, places = batch.stream_positions](const at::Tensor& from,
+                                                                                                    KeyValueCache* cache) {
+      return block->forward(from, stream, pattern, angles ? &*angles : nullptr, cache, places);
     };
     x = recomputes ? recomputed(x, [run](const at::Tensor& from) { return run(from, nullptr); })
                    : run(x, caches ? &(*caches)[i] : nullptr);
   }
-  return final_norm_->forward(x);
+  wait_for_output();
+  return stream.whole(final_norm_->forward(x));
 }
 
 void Decoder::check_recompute(const AttentionPattern& pattern) const {
@@ -167,12 +194,18 @@ at::Tensor Decoder::fused_stack(const Batch& batch, bool causal) const {
   if (o.position == PositionKind::rotary && !rotary_.cosine.defined()) {
     rotary_ = rotary_table(max_length_, o.hidden_size / o.num_heads, o.rotary_base, batch.tokens.device());
   }
-  ResidualStream x = embedding_->forward(batch.tokens, position_, batch.positions);
-  for (const auto& block : blocks_) x = block->forward(x, causal, rotary_, batch.positions, recompute_);
-  return final_norm(x, final_norm_->weights(), final_norm_->parameters());
+  const auto stream = stream_of(batch);
+  ResidualStream x = embedding_->forward(batch.tokens, stream, position_, batch.positions);
+  for (const auto& block : blocks_) {
+    wait_for(*block);
+    x = block->forward(x, stream, causal, rotary_, batch.positions, recompute_);
+  }
+  wait_for_output();
+  return stream.whole(final_norm(x, final_norm_->weights(), final_norm_->parameters()));
 }
 
 Hidden Decoder::forward(const Batch& batch) {
+  wait_for_input();
   const auto visible = pattern(batch);
   if (fuses(visible)) return {fused_stack(batch, visible.causal)};
   const auto positions =
@@ -195,11 +228,11 @@ double Decoder::flops_per_token(int64_t length) const {
 double Decoder::activation_bytes(int64_t rows, int64_t length) const {
   const auto& o = options_;
   const double tokens = static_cast<double>(rows * length), d = static_cast<double>(o.hidden_size);
-  const double shared = 1.0 / mesh_.tensor().size();
+  const double shared = 1.0 / mesh_.tensor().size(), stream = sequence_ ? shared : 1.0;
   // Floats of one token. A block keeps its input and its middle; what both norms return, and an RMS norm the unscaled values too;
   // queries, keys, values (spread to all heads) and what attention mixed; before and after each activation; masks of dropout.
   const double inner = shared * static_cast<double>(o.feed_forward_size) * (is_gated(o.activation) ? 4 : 2);
-  double block = 2 * d + (o.norm == NormKind::rms_norm ? 4 : 2) * d + shared * 4 * d + inner + (o.dropout > 0 ? 2 * d : 0);
+  double block = stream * (2 * d + (o.norm == NormKind::rms_norm ? 4 : 2) * d + (o.dropout > 0 ? 2 * d : 0)) + shared * 4 * d + inner;
   // Around the blocks: the embedding, the last norm, and the gradient that the loss leaves for its states.
   double around = 4 * d + (o.dropout > 0 ? d : 0);
   // Backward holds the gradients of one half's inside beside those of its ends.

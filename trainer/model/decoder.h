@@ -58,14 +58,14 @@ void describe(Visitor& visit, DecoderOptions& o) {
 class DecoderBlock : public torch::nn::Module {
  public:
   DecoderBlock(const ModelContext& context, const DecoderOptions& options, int64_t layer);
-  at::Tensor forward(at::Tensor x, const AttentionPattern& pattern, const RotaryAngles* angles, KeyValueCache* cache,
-                     const at::Tensor& stream_positions) const;
+  at::Tensor forward(at::Tensor x, const StreamLayout& stream, const AttentionPattern& pattern, const RotaryAngles* angles,
+                     KeyValueCache* cache, const at::Tensor& stream_positions) const;
   // The same as two autograd nodes, without dropout.
-  ResidualStream forward(ResidualStream x, bool causal, const RotaryTable& rotary, const at::Tensor& positions,
-                         Recompute recompute) const;
+  ResidualStream forward(ResidualStream x, const StreamLayout& stream, bool causal, const RotaryTable& rotary,
+                         const at::Tensor& positions, Recompute recompute) const;
 
  private:
-  at::Tensor drop(const at::Tensor& x, std::string_view half, const at::Tensor& stream_positions) const;
+  at::Tensor drop(const at::Tensor& x, const StreamLayout& stream, std::string_view half, const at::Tensor& stream_positions) const;
 
   double dropout_;
   Random random_;
@@ -85,6 +85,8 @@ class Decoder : public Architecture {
   Offers offers() const override { return offers(options_); }
   Hidden forward(const Batch& batch) override;
   Head& head() override { return *head_; }
+  bool waits_for_parameters() const override { return true; }
+  bool splits_sequence() const override { return sequence_; }
   double flops_per_token(int64_t length) const override;
   double activation_bytes(int64_t rows, int64_t length) const override;
   std::unique_ptr<Generation> generate(int64_t rows) override;
@@ -97,12 +99,16 @@ class Decoder : public Architecture {
   at::Tensor fused_stack(const Batch& batch, bool causal) const;
   bool fuses(const AttentionPattern& pattern) const;
   void check_recompute(const AttentionPattern& pattern) const;  // throws where the composition cannot do what is asked
+  StreamLayout stream_of(const Batch& batch) const;
   AttentionPattern pattern(const Batch& batch) const;
+  // What is read before the first block, and behind the last one.
+  void wait_for_input() const;
+  void wait_for_output() const;
 
   Options options_;
   Mesh& mesh_;
   const Operations& operations_;
-  bool fused_;
+  bool fused_, sequence_;
   Recompute recompute_;
   mutable RotaryTable rotary_;  // of the fused halves, made at their first use on the device where they are
   int64_t max_length_;
@@ -110,6 +116,7 @@ class Decoder : public Architecture {
   Random random_;
   std::shared_ptr<VocabParallelEmbedding> embedding_;
   at::Tensor position_;  // (max_length, D), learned
+  at::Tensor untied_head_;
   std::shared_ptr<RelativeBias> relative_bias_;
   std::vector<std::shared_ptr<DecoderBlock>> blocks_;
   std::shared_ptr<Norm> final_norm_;

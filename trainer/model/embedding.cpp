@@ -3,7 +3,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "trainer/kernels/embedding.h"
-#include "trainer/parallel/collectives.h"
+#include "trainer/model/kept.h"
 
 namespace lacuna {
 namespace {
@@ -16,8 +16,10 @@ class EmbeddingNode : public torch::autograd::Function<EmbeddingNode> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& ids, const at::Tensor& table,
                             const std::optional<at::Tensor>& position_table, const std::optional<at::Tensor>& positions,
-                            Communicator* axis) {
+                            const StreamLayout* stream) {
+    const auto* axis = stream->axis;
     const int64_t first = axis->rank() * table.size(0);
+    keep(ctx, *stream);
     ctx->saved_data["ids"] = ids;
     ctx->saved_data["gradient"] = table.grad();
     ctx->saved_data["first"] = first;
@@ -25,16 +27,15 @@ class EmbeddingNode : public torch::autograd::Function<EmbeddingNode> {
     if (positions) ctx->saved_data["positions"] = *positions;
     // One rank of the axis adds the positions, which all hold.
     const auto added = axis->rank() == 0 ? position_table.value_or(at::Tensor()) : at::Tensor();
-    auto x = embed(ids, table, first, added, positions.value_or(at::Tensor()));
-    if (axis->size() > 1) axis->all_reduce(x, Reduce::sum);
-    return x;
+    return stream->summed(embed(ids, table, first, added, positions.value_or(at::Tensor())));
   }
 
   static tensor_list backward(AutogradContext* ctx, const tensor_list& gradients) {
     auto& saved = ctx->saved_data;
-    const auto dx = gradients[0].contiguous();
+    const auto stream = take<StreamLayout>(ctx);
+    const auto dx = stream.gathered(gradients[0].contiguous());
     add_embedding_gradient(saved["ids"].toTensor(), dx, saved["gradient"].toTensor(), saved["first"].toInt());
-    if (saved.count("position_gradient") > 0) {
+    if (saved.count("position_gradient") > 0 && stream.adds_whole()) {
       const auto gradient = saved["position_gradient"].toTensor();
       if (saved.count("positions") > 0) {
         add_embedding_gradient(saved["positions"].toTensor(), dx, gradient);
@@ -51,18 +52,18 @@ std::optional<at::Tensor> given(const at::Tensor& t) { return t.defined() ? std:
 }  // namespace
 
 VocabParallelEmbedding::VocabParallelEmbedding(const ModelContext& context, int64_t hidden_size)
-    : axis_(context.mesh.tensor()), operations_(context.operations) {
-  weight_ = context.parameters.declare(*this, "weight", {padded_vocabulary(context.vocabulary_size), hidden_size}, 0, axis_.size(),
-                                       InitialValues::normal);
+    : operations_(context.operations) {
+  weight_ = context.parameters.declare(*this, "weight", {padded_vocabulary(context.vocabulary_size), hidden_size}, 0,
+                                       context.mesh.tensor().size(), InitialValues::normal);
 }
 
-at::Tensor VocabParallelEmbedding::forward(const at::Tensor& ids) const {
-  return reduce_from_axis(operations_.embedding(ids, weight_, axis_.rank() * weight_.size(0)), axis_);
+at::Tensor VocabParallelEmbedding::forward(const at::Tensor& ids, const StreamLayout& stream) const {
+  return stream.leave(operations_.embedding(ids, weight_, stream.axis->rank() * weight_.size(0)));
 }
 
-ResidualStream VocabParallelEmbedding::forward(const at::Tensor& ids, const at::Tensor& position_table,
+ResidualStream VocabParallelEmbedding::forward(const at::Tensor& ids, const StreamLayout& stream, const at::Tensor& position_table,
                                                const at::Tensor& positions) const {
-  return {EmbeddingNode::apply(ids, weight_, given(position_table), given(positions), &axis_), {}};
+  return {EmbeddingNode::apply(ids, weight_, given(position_table), given(positions), &stream), {}};
 }
 
 }  // namespace lacuna

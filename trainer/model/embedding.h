@@ -5,18 +5,18 @@
 
 namespace lacuna {
 
-// ids (B, T) int32 -> (B, T, D), whole on every rank. The table is padded (head.h); a tied head shares weight().
+// ids (B, T) int32 -> the residual stream as `stream` says. The table is padded (head.h); a tied head shares weight().
 class VocabParallelEmbedding : public torch::nn::Module {
  public:
   VocabParallelEmbedding(const ModelContext& context, int64_t hidden_size);
-  at::Tensor forward(const at::Tensor& ids) const;
+  at::Tensor forward(const at::Tensor& ids, const StreamLayout& stream) const;
   // The same with learned positions as one node, as the start of a residual stream; `position_table` (num_positions, D) may be
   // undefined; positions (B, T) int32, or undefined: 0..T-1.
-  ResidualStream forward(const at::Tensor& ids, const at::Tensor& position_table, const at::Tensor& positions) const;
+  ResidualStream forward(const at::Tensor& ids, const StreamLayout& stream, const at::Tensor& position_table,
+                         const at::Tensor& positions) const;
   const at::Tensor& weight() const { return weight_; }
 
  private:
-  Communicator& axis_;
   const Operations& operations_;
   at::Tensor weight_;
 };

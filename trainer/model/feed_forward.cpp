@@ -3,8 +3,6 @@
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/silu.h>
 
-#include "trainer/parallel/collectives.h"
-
 namespace lacuna {
 namespace {
 
@@ -17,29 +15,29 @@ std::vector<ColumnParallelLinears::Output> inputs(Activation activation, int64_t
 
 FeedForward::FeedForward(const ModelContext& context, int64_t hidden_size, int64_t size, Activation activation, bool bias,
                          double output_deviation)
-    : axis_(context.mesh.tensor()), activation_(activation), input_(*this, context, hidden_size, inputs(activation, size), bias) {
+    : activation_(activation), input_(*this, context, hidden_size, inputs(activation, size), bias) {
   down_ = register_module("down", std::make_shared<RowParallelLinear>(context, size, hidden_size, bias, output_deviation));
 }
 
-at::Tensor FeedForward::forward(const at::Tensor& x) const {
-  const auto shared = copy_to_axis(x, axis_);
+at::Tensor FeedForward::forward(const at::Tensor& x, const StreamLayout& stream) const {
+  const auto shared = stream.enter(x);
   const auto gate = [&] { return input_.forward(0, shared); };
   const auto up = input_.forward(is_gated(activation_) ? 1 : 0, shared);
   switch (activation_) {
-    case Activation::gelu: return down_->forward(at::gelu(up, "none"));
-    case Activation::gelu_tanh: return down_->forward(at::gelu(up, "tanh"));
-    case Activation::swiglu: return down_->forward(at::silu(gate()) * up);
-    case Activation::geglu: return down_->forward(at::gelu(gate(), "none") * up);
+    case Activation::gelu: return down_->forward(at::gelu(up, "none"), stream);
+    case Activation::gelu_tanh: return down_->forward(at::gelu(up, "tanh"), stream);
+    case Activation::swiglu: return down_->forward(at::silu(gate()) * up, stream);
+    case Activation::geglu: return down_->forward(at::gelu(gate(), "none") * up, stream);
   }
   throw std::logic_error("unreachable: an activation without a case");
 }
 
-FeedForwardHalf FeedForward::half(const Norm& norm) const {
+FeedForwardHalf FeedForward::half(const Norm& norm, const StreamLayout& stream) const {
   return {.norm = norm.weights(),
           .input = input_.packed(),
           .output = down_->weights(),
           .activation = activation_,
-          .axis = &axis_,
+          .stream = stream,
           .parameters = joined({norm.parameters(), input_.parameters(), down_->parameters()})};
 }
 

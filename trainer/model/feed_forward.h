@@ -6,17 +6,17 @@
 
 namespace lacuna {
 
-// down(activation(up(x))), or down(activation(gate(x)) * up(x)) where gated (Shazeer 2020). x (B, T, D) -> (B, T, D).
+// down(activation(up(x))), or down(activation(gate(x)) * up(x)) where gated (Shazeer 2020), of the residual
+// stream as `stream` says.
 class FeedForward : public torch::nn::Module {
  public:
   FeedForward(const ModelContext& context, int64_t hidden_size, int64_t size, Activation activation, bool bias,
               double output_deviation);
-  at::Tensor forward(const at::Tensor& x) const;
+  at::Tensor forward(const at::Tensor& x, const StreamLayout& stream) const;
   // norm(x) and this, as one node.
-  FeedForwardHalf half(const Norm& norm) const;
+  FeedForwardHalf half(const Norm& norm, const StreamLayout& stream) const;
 
  private:
-  Communicator& axis_;
   Activation activation_;
   ColumnParallelLinears input_;  // gate, where there is one, and up
   std::shared_ptr<RowParallelLinear> down_;

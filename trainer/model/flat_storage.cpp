@@ -42,27 +42,51 @@ at::Tensor make_buffer(int64_t count, at::Device device, at::ScalarType type = a
       memory, {count}, [bytes](void* pointer) { munmap(pointer, bytes); }, options);
 }
 
-}  // namespace
-
-FlatStorage::FlatStorage(std::vector<ParameterSpec>& parameters, int64_t data_size, at::Device device, at::ScalarType compute) {
+std::vector<FlatStorage::Range> ranges_of(const std::vector<ParameterSpec>& parameters) {
+  std::vector<FlatStorage::Range> ranges;
   int64_t end = 0;
   for (const ParameterSpec& parameter : parameters) {
     if (parameter.value.scalar_type() != at::kFloat) throw misuse(parameter.name, "is not fp32");
     if (!parameter.value.is_leaf()) throw misuse(parameter.name, "is not a leaf of the autograd graph");
-    ranges_.push_back({.name = parameter.name,
-                       .offset = round_up(end, kAlignment),
-                       .count = parameter.value.numel(),
-                       .decays = parameter.decays(),
-                       .partitioned = parameter.partition_dim >= 0,
-                       .shape = parameter.value.sizes().vec(),
-                       .full_shape = parameter.full_shape,
-                       .partition_dim = parameter.partition_dim});
-    end = ranges_.back().offset + ranges_.back().count;
+    ranges.push_back({.name = parameter.name,
+                      .offset = round_up(end, kAlignment),
+                      .count = parameter.value.numel(),
+                      .decays = parameter.decays(),
+                      .partitioned = parameter.partition_dim >= 0,
+                      .shape = parameter.value.sizes().vec(),
+                      .full_shape = parameter.full_shape,
+                      .partition_dim = parameter.partition_dim});
+    end = ranges.back().offset + ranges.back().count;
   }
-  const int64_t total = round_up(end, kAlignment * data_size);
-  master_ = make_buffer(total, device);
-  parameters_ = compute == at::kFloat ? master_ : make_buffer(total, device, compute);
+  return ranges;
+}
+
+// Neighbours as one: a range is one call of a kernel.
+std::vector<FlatStorage::Shard> joined(const std::vector<FlatStorage::Shard>& shards) {
+  std::vector<FlatStorage::Shard> result;
+  for (const auto& shard : shards) {
+    if (!result.empty() && result.back().end == shard.begin) {
+      result.back().end = shard.end;
+    } else {
+      result.push_back(shard);
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+FlatStorage::FlatStorage(std::vector<ParameterSpec>& parameters, int64_t data_size, at::Device device, at::ScalarType compute,
+                         Sharding sharding)
+    : ranges_(ranges_of(parameters)),
+      sharding_(sharding),
+      layout_(cut(ranges_, round_up(ranges_.empty() ? 0 : ranges_.back().offset + ranges_.back().count, kAlignment * data_size),
+                  sharding)),
+      owned_(joined(layout_.shards_in(sharding.rank, 0, layout_.size()))) {
+  const int64_t total = layout_.size();
+  parameters_ = make_buffer(total, device, compute);
   gradients_ = make_buffer(total, device);
+  if (compute != at::kFloat) masters_ = make_buffer(owned_size(), device);
   auto mask = empty_line_mask(total);
   for (const auto& range : ranges_) {
     if (range.partitioned) mark_lines(mask, range.offset, range.count);
@@ -72,21 +96,48 @@ FlatStorage::FlatStorage(std::vector<ParameterSpec>& parameters, int64_t data_si
   const c10::AutoGradMode no_graph(false);
   for (size_t i = 0; i < parameters.size(); ++i) {
     at::Tensor& value = parameters[i].value;
-    const auto view = [&](const at::Tensor& flat) {
-      return flat.narrow(0, ranges_[i].offset, ranges_[i].count).view(value.sizes());
-    };
+    const auto& range = ranges_[i];
+    const auto view = [&](const at::Tensor& flat) { return flat.narrow(0, range.offset, range.count).view(value.sizes()); };
     const at::Tensor gradient = view(gradients_);
     value.set_data(view(parameters_));
-    parameters[i].master = view(master_);
+    parameters[i].masters.clear();
+    for (const auto& shard : has_masters() ? layout_.shards_in(sharding.rank, range.offset, range.count) : std::vector<Shard>()) {
+      parameters[i].masters.push_back({masters_.narrow(0, shard.packed, shard.count()), shard.begin - range.offset});
+    }
     if (value.requires_grad()) value.mutable_grad() = gradient;
     values_.push_back(value);
   }
 }
 
+ShardLayout FlatStorage::cut(const std::vector<Range>& ranges, int64_t size, const Sharding& sharding) {
+  std::vector<int64_t> starts;
+  for (const auto& range : ranges) starts.push_back(range.offset);
+  return {starts, size, sharding.bucket_elements > 0 ? sharding.bucket_elements : size, sharding.ranks, kAlignment};
+}
+
+at::Tensor FlatStorage::master(const Shard& range) const {
+  return has_masters() ? masters_.narrow(0, range.packed, range.count()) : parameters_.narrow(0, range.begin, range.count());
+}
+
+void FlatStorage::put_owned(size_t range, const at::Tensor& value, const at::Tensor& packed) const {
+  const int64_t offset = ranges_[range].offset;
+  const auto flat = value.view(-1);
+  for (const auto& shard : layout_.shards_in(sharding_.rank, offset, ranges_[range].count)) {
+    packed.narrow(0, shard.packed, shard.count()).copy_(flat.narrow(0, shard.begin - offset, shard.count()));
+  }
+}
+
+void FlatStorage::set(size_t range, const at::Tensor& value) {
+  const c10::AutoGradMode no_graph(false);
+  values_[range].copy_(value);
+  if (has_masters()) put_owned(range, value, masters_);
+}
+
 void FlatStorage::zero_gradients() { gradients_.zero_(); }
 
-void FlatStorage::take_master() {
-  if (!parameters_.is_same(master_)) parameters_.copy_(master_);
+void FlatStorage::take_masters() {
+  if (!has_masters()) return;
+  for (const auto& range : owned_) parameters_.narrow(0, range.begin, range.count()).copy_(master(range));
 }
 
 void FlatStorage::check_views() const {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "trainer/kernels/activations.h"
+#include "trainer/model/kept.h"
 
 namespace lacuna {
 namespace {
@@ -12,32 +13,10 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
 
-// What a node keeps from forward to backward. Its tensors are let go as soon as backward has taken them, not when the graph goes.
-template <class T>
-struct Kept : torch::CustomClassHolder {
-  explicit Kept(T v) : value(std::move(v)) {}
-  T value;
-};
-template <class T>
-void keep(AutogradContext* ctx, T value) {
-  ctx->saved_data["kept"] = c10::IValue::make_capsule(c10::make_intrusive<Kept<T>>(std::move(value)));
-}
-template <class T>
-T take(AutogradContext* ctx) {
-  const auto held = ctx->saved_data["kept"].toCapsule();
-  return std::move(static_cast<Kept<T>*>(held.get())->value);
-}
-
-// The sum over the tensor axis of what each of its ranks has a part of.
-void sum_over(Communicator& axis, at::Tensor& part) {
-  if (axis.size() > 1) axis.all_reduce(part, Reduce::sum);
-}
-
 // x W^T + b whose products are split over the axis; the bias is added once.
-at::Tensor row_parallel(const at::Tensor& x, const AffineWeights& w, Communicator& axis) {
-  if (axis.size() == 1) return affine(x, w);
-  auto sum = affine(x, {.weight = w.weight, .bias = {}, .weight_gradient = {}, .bias_gradient = {}});
-  axis.all_reduce(sum, Reduce::sum);
+at::Tensor row_parallel(const at::Tensor& x, const AffineWeights& w, const StreamLayout& stream) {
+  if (stream.axis->size() == 1) return affine(x, w);
+  auto sum = stream.summed(affine(x, {.weight = w.weight, .bias = {}, .weight_gradient = {}, .bias_gradient = {}}));
   if (w.bias.defined()) sum.add_(w.bias);
   return sum;
 }
@@ -85,28 +64,27 @@ struct AttentionWork {
   void start(const at::Tensor& residual, const at::Tensor& delta) { norm.forward(residual, delta); }
   void run() {
     norm.make_again();
-    qkv = affine(norm.normed, h.input);
+    qkv = affine(h.stream.gathered(norm.normed), h.input);
     if (h.rotary.cosine.defined()) turn_heads(qkv, h.shape.num_heads, h.shape.num_kv_heads, h.rotary, h.positions);
     mixed = packed_attention(qkv, h.shape, statistics);
   }
-  at::Tensor output() const { return row_parallel(mixed, h.output, *h.axis); }
+  at::Tensor output() const { return row_parallel(mixed, h.output, h.stream); }
   at::Tensor sum() const { return norm.state.sum; }
   void drop() { qkv = mixed = statistics = at::Tensor(); }
   void forget(Recompute recompute) {
     norm.forget(recompute);
     if (recompute == Recompute::block) drop();
   }
-  at::Tensor backward(const at::Tensor& d_sum, const at::Tensor& d_out) {
+  at::Tensor backward(const at::Tensor& d_sum, const at::Tensor& d_mine) {
+    const auto d_out = h.stream.gathered(d_mine);
     add_affine_gradients(d_out, mixed, h.output, false);
     const auto d_mixed = affine_input_gradient(d_out, h.output);
     const auto d_qkv = packed_attention_gradient(d_mixed, qkv, mixed, statistics, h.shape);
     drop();
     if (h.rotary.cosine.defined()) turn_heads(d_qkv, h.shape.num_heads, h.shape.num_kv_heads, h.rotary, h.positions, true);
     norm.make_again();
-    add_affine_gradients(d_qkv, norm.normed, h.input);
-    auto d_normed = affine_input_gradient(d_qkv, h.input);
-    sum_over(*h.axis, d_normed);
-    return norm.backward(d_normed, d_sum);
+    add_affine_gradients(d_qkv, h.stream.gathered(norm.normed), h.input);
+    return norm.backward(h.stream.summed(affine_input_gradient(d_qkv, h.input)), d_sum);
   }
 };
 
@@ -132,29 +110,28 @@ struct FeedForwardWork {
   void start(const at::Tensor& residual, const at::Tensor& delta) { norm.forward(residual, delta); }
   void run() {
     norm.make_again();
+    const auto normed = h.stream.gathered(norm.normed);
     if (h.activation == Activation::gelu_tanh) {
-      after = affine_gelu(norm.normed, h.input, before);
+      after = affine_gelu(normed, h.input, before);
     } else {
-      before = affine(norm.normed, h.input);
+      before = affine(normed, h.input);
       after = is_gated(h.activation) ? gated_activation(nonlinearity(h.activation), before)
                                      : activation(nonlinearity(h.activation), before);
     }
   }
-  at::Tensor output() const { return row_parallel(after, h.output, *h.axis); }
+  at::Tensor output() const { return row_parallel(after, h.output, h.stream); }
   at::Tensor sum() const { return norm.state.sum; }
   void forget(Recompute recompute) {
     norm.forget(recompute);
     if (recompute == Recompute::feed_forward) after.reset();
   }
   at::Tensor backward(const at::Tensor& d_sum, const at::Tensor& d_out) {
-    const auto d_before = through_activation(d_out);
+    const auto d_before = through_activation(h.stream.gathered(d_out));
     before.reset();
     norm.make_again();
     // Where the product's epilogue makes the bias gradient, it has been added already.
-    add_affine_gradients(d_before, norm.normed, h.input, h.activation != Activation::gelu_tanh);
-    auto d_normed = affine_input_gradient(d_before, h.input);
-    sum_over(*h.axis, d_normed);
-    return norm.backward(d_normed, d_sum);
+    add_affine_gradients(d_before, h.stream.gathered(norm.normed), h.input, h.activation != Activation::gelu_tanh);
+    return norm.backward(h.stream.summed(affine_input_gradient(d_before, h.input)), d_sum);
   }
   // The gradient of what the activation was applied to; adds those of the output's weights on the way.
   at::Tensor through_activation(const at::Tensor& d_out) {

@@ -11,12 +11,12 @@
 #include "trainer/kernels/residual_norm.h"
 #include "trainer/kernels/rotary.h"
 #include "trainer/config/recompute.h"
-#include "trainer/parallel/communicator.h"
+#include "trainer/model/stream_layout.h"
 
 namespace lacuna {
 
-// x = residual + delta, both (B, T, D); without a delta x is the residual. Where the half that made delta ends with a bias, the
-// gradient of that bias is the sum over all rows of what reaches delta: who adds delta makes it, in a pass that it has anyway.
+// x = residual + delta, both laid out as StreamLayout says; without a delta x is the residual. Where the half that made delta ends with a bias, the
+// gradient of that bias is the sum over all rows, or this rank's share of them, of what reaches delta: who adds delta makes it, in a pass that it has anyway.
 struct ResidualStream {
   at::Tensor residual, delta;
   at::Tensor bias_gradient = {};  // (D) float32, its place; or undefined
@@ -34,7 +34,7 @@ struct AttentionHalf {
   PackedAttentionShape shape;   // this rank's heads
   RotaryTable rotary;           // undefined: no rotary positions
   at::Tensor positions;         // (B, T) int32, or undefined: 0..T-1
-  Communicator* axis;           // tensor
+  StreamLayout stream;
   std::vector<at::Tensor> parameters;  // all of the above that autograd is to know of
 };
 
@@ -46,7 +46,7 @@ struct FeedForwardHalf {
   NormWeights norm;
   AffineWeights input, output;  // input holds gate and up side by side where gated
   Activation activation;
-  Communicator* axis;
+  StreamLayout stream;
   std::vector<at::Tensor> parameters;
 };
 

@@ -1,7 +1,6 @@
 #include "trainer/model/parallel_linear.h"
 
 #include "data/error.h"
-#include "trainer/parallel/collectives.h"
 
 namespace lacuna {
 
@@ -66,14 +65,15 @@ std::vector<at::Tensor> ColumnParallelLinears::parameters() const {
 }
 
 RowParallelLinear::RowParallelLinear(const ModelContext& context, int64_t in, int64_t out, bool bias, double deviation)
-    : axis_(context.mesh.tensor()), operations_(context.operations) {
-  weight_ = context.parameters.declare(*this, "weight", {out, in}, 1, axis_.size(), InitialValues::normal, deviation);
-  if (bias) bias_ = context.parameters.declare(*this, "bias", {out}, -1, axis_.size(), InitialValues::zeros);
+    : operations_(context.operations) {
+  const int parts = context.mesh.tensor().size();
+  weight_ = context.parameters.declare(*this, "weight", {out, in}, 1, parts, InitialValues::normal, deviation);
+  if (bias) bias_ = context.parameters.declare(*this, "bias", {out}, -1, parts, InitialValues::zeros);
 }
 
-at::Tensor RowParallelLinear::forward(const at::Tensor& x) const {
-  if (axis_.size() == 1) return operations_.linear(x, weight_, bias_);
-  const auto sum = reduce_from_axis(operations_.linear(x, weight_, {}), axis_);
+at::Tensor RowParallelLinear::forward(const at::Tensor& x, const StreamLayout& stream) const {
+  if (stream.axis->size() == 1) return operations_.linear(x, weight_, bias_);
+  const auto sum = stream.leave(operations_.linear(x, weight_, {}));
   return bias_.defined() ? sum + bias_ : sum;  // once, not once per rank
 }
 

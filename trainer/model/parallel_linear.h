@@ -7,12 +7,13 @@
 
 #include "trainer/kernels/affine.h"
 #include "trainer/model/architecture.h"
+#include "trainer/model/stream_layout.h"
 
 namespace lacuna {
 
 // Linears of one input with their rows split: y_i = x W_i^T + b_i, every rank computing its share of each one's outputs. Their
 // weights, and their biases, are declared side by side, so that in flat storage they are the rows of one matrix. The caller passes
-// x through copy_to_axis once for all layers that read it. x (..., in) -> (..., out_i / ranks).
+// x through StreamLayout::enter once for all layers that read it. x (..., in) -> (..., out_i / ranks).
 class ColumnParallelLinears {
  public:
   struct Output {
@@ -32,16 +33,15 @@ class ColumnParallelLinears {
 };
 
 // y = x W^T + b with W's columns split: x is this rank's share of the inputs, the products are summed over the axis.
-// x (..., in / ranks) -> (..., out), whole on every rank.
+// x (B, T, in / ranks) -> (B, T, out), whole on every rank, or each rank's share of its positions, as `stream` says.
 class RowParallelLinear : public torch::nn::Module {
  public:
   RowParallelLinear(const ModelContext& context, int64_t in, int64_t out, bool bias, double deviation = 0.02);
-  at::Tensor forward(const at::Tensor& x) const;
+  at::Tensor forward(const at::Tensor& x, const StreamLayout& stream) const;
   AffineWeights weights() const;
   std::vector<at::Tensor> parameters() const;
 
  private:
-  Communicator& axis_;
   const Operations& operations_;
   at::Tensor weight_, bias_;
 };

@@ -2,8 +2,6 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/ones_like.h>
-#include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <functional>
@@ -26,7 +24,7 @@ at::Tensor ParameterTable::declare(torch::nn::Module& module, const std::string&
                     .initial = initial,
                     .deviation = deviation,
                     .value = parameter,
-                    .master = {}});
+                    .masters = {}});
   return parameter;
 }
 
@@ -90,18 +88,16 @@ void initialize(std::vector<ParameterSpec>& parameters, uint64_t seed, int tenso
   const torch::NoGradGuard no_grad;
   const Random root(seed, 0);
   for (auto& p : parameters) {
-    const auto& target = p.master.defined() ? p.master : p.value;
+    // Drawn on the host, so that every device starts from the same bits.
+    const bool in_place = p.value.is_cpu() && p.value.scalar_type() == at::kFloat;
+    const auto drawn = in_place ? p.value : at::empty(p.value.sizes(), at::kFloat);
     switch (p.initial) {
-      case InitialValues::zeros: target.zero_(); break;
-      case InitialValues::ones: target.fill_(1); break;
-      case InitialValues::normal: {
-        // Drawn on the host, so that every device starts from the same bits.
-        const auto host = target.is_cpu() ? target : at::empty(target.sizes(), at::kFloat);
-        fill_normal(host, p, root.fork(p.name), runs_of(p, tensor_rank, tensor_size));
-        if (!target.is_cpu()) target.copy_(host);
-      }
+      case InitialValues::zeros: drawn.zero_(); break;
+      case InitialValues::ones: drawn.fill_(1); break;
+      case InitialValues::normal: fill_normal(drawn, p, root.fork(p.name), runs_of(p, tensor_rank, tensor_size));
     }
-    if (!p.value.is_alias_of(target)) p.value.copy_(target);
+    if (!in_place) p.value.copy_(drawn);
+    for (auto& kept : p.masters) kept.values.copy_(drawn.view(-1).narrow(0, kept.begin, kept.values.numel()));
   }
 }
 

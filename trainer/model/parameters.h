@@ -18,7 +18,12 @@ struct ParameterSpec {
   InitialValues initial = InitialValues::normal;
   double deviation = 0.02;          // of normal initial values
   at::Tensor value;                 // this rank's slice; after FlatStorage took it, a view into the flat buffer
-  at::Tensor master;                // fp32 of the same shape, from FlatStorage on; `value` itself in fp32
+  // The fp32 masters that this rank keeps of it, from FlatStorage on: of its elements from `begin` on. None where `value` is fp32.
+  struct Masters {
+    at::Tensor values;
+    int64_t begin;
+  };
+  std::vector<Masters> masters;
 
   bool decays() const { return full_shape.size() >= 2; }
 };

@@ -1,8 +1,8 @@
 #include "trainer/optim/adamw.h"
 
 #include <ATen/ops/zeros.h>
-#include <ATen/ops/zeros_like.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "trainer/kernels/line_mask.h"
@@ -13,19 +13,43 @@ namespace lacuna {
 AdamW::AdamW(const Options& options, FlatStorage& storage)
     : options_(options),
       storage_(storage),
-      first_(at::zeros_like(storage.master())),
-      second_(at::zeros_like(storage.master())),
-      scalars_(at::zeros({4}, storage.master().options())) {
+      first_(at::zeros({storage.owned_size()}, storage.gradients().options())),
+      second_(at::zeros({storage.owned_size()}, storage.gradients().options())),
+      scalars_(at::zeros({4}, storage.gradients().options())) {
+  if (storage.gradients().is_cpu()) {
+    segments_ = split_by_decay();
+    return;
+  }
+  for (const auto& range : storage.owned()) segments_.push_back({range, true});
   auto mask = empty_line_mask(storage.size());
   for (const auto& range : storage.ranges()) {
     if (range.decays) mark_lines(mask, range.offset, range.count);
-    if (!segments_.empty() && segments_.back().decays == range.decays) {
-      segments_.back().count = range.offset + range.count - segments_.back().offset;  // padding between them stays zero
+  }
+  decays_ = tensor_of(mask).to(storage.gradients().device());
+}
+
+std::vector<AdamW::Segment> AdamW::split_by_decay() const {
+  struct Stretch {
+    int64_t begin, end;
+    bool decays;
+  };
+  std::vector<Stretch> stretches;  // padding between parameters stays zero
+  for (const auto& range : storage_.ranges()) {
+    const int64_t end = range.offset + range.count;
+    if (!stretches.empty() && stretches.back().decays == range.decays) {
+      stretches.back().end = end;
     } else {
-      segments_.push_back({range.offset, range.count, range.decays});
+      stretches.push_back({range.offset, end, range.decays});
     }
   }
-  if (!storage.master().is_cpu()) decays_ = tensor_of(mask).to(storage.master().device());
+  std::vector<Segment> segments;
+  for (const auto& owned : storage_.owned()) {
+    for (const auto& stretch : stretches) {
+      const int64_t begin = std::max(owned.begin, stretch.begin), end = std::min(owned.end, stretch.end);
+      if (begin < end) segments.push_back({{begin, end, owned.packed + begin - owned.begin}, stretch.decays});
+    }
+  }
+  return segments;
 }
 
 void AdamW::begin(int64_t step, double learning_rate) {
@@ -37,28 +61,22 @@ void AdamW::begin(int64_t step, double learning_rate) {
 void AdamW::update(const at::Tensor& scale) {
   scalars_.narrow(0, 1, 1).copy_(scale);
   const AdamWConstants constants{options_.beta1, options_.beta2, options_.epsilon};
-  if (decays_.defined()) {
-    const bool copies = !storage_.parameters().is_same(storage_.master());
-    adamw({.parameters = storage_.master(),
-           .gradients = storage_.gradients(),
-           .first = first_,
-           .second = second_,
-           .copy = copies ? storage_.parameters() : at::Tensor(),
-           .decays = decays_},
-          constants, options_.weight_decay, scalars_);
-    return;
-  }
+  const bool on_device = decays_.defined();
   for (const auto& segment : segments_) {
-    const auto part = [&](const at::Tensor& flat) { return flat.narrow(0, segment.offset, segment.count); };
-    adamw({.parameters = part(storage_.master()),
-           .gradients = part(storage_.gradients()),
-           .first = part(first_),
-           .second = part(second_),
-           .copy = {},
-           .decays = {}},
+    const auto& range = segment.range;
+    const auto flat = [&](const at::Tensor& whole) { return whole.narrow(0, range.begin, range.count()); };
+    const auto packed = [&](const at::Tensor& owned) { return owned.narrow(0, range.packed, range.count()); };
+    adamw({.parameters = storage_.master(range),
+           .gradients = flat(storage_.gradients()),
+           .first = packed(first_),
+           .second = packed(second_),
+           .copy = on_device && storage_.has_masters() ? flat(storage_.parameters()) : at::Tensor(),
+           .decays = decays_,
+           .begin = range.begin},
           constants, segment.decays ? options_.weight_decay : 0.0, scalars_);
   }
-  storage_.take_master();
+  if (!on_device) storage_.take_masters();
+  if (storage_.is_sharded()) storage_.zero_gradients();  // those of the other ranks' shards too
 }
 
 std::vector<std::pair<std::string, at::Tensor>> AdamW::state() const { return {{"first_moment", first_}, {"second_moment", second_}}; }

@@ -36,11 +36,14 @@ class AdamW : public Optimizer {
   std::vector<std::pair<std::string, at::Tensor>> state() const override;
 
  private:
-  // On the CPU neighbouring parameters that decay alike are updated in one call; on a device all are, and decays_ tells.
+  // What one call updates. On the CPU neighbouring parameters that decay alike; on a device all that lie together, and decays_
+  // tells which of them do.
   struct Segment {
-    int64_t offset, count;
+    FlatStorage::Shard range;
     bool decays;
   };
+  std::vector<Segment> split_by_decay() const;
+
   Options options_;
   FlatStorage& storage_;
   std::vector<Segment> segments_;

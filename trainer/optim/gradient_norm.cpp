@@ -15,12 +15,17 @@
 
 namespace lacuna {
 
-at::Tensor squared_gradient_norm(const FlatStorage& storage, Communicator& tensor_axis) {
-  if (tensor_axis.size() == 1) return squared_norm(storage.gradients());  // gaps are zero
-  const auto sums = squared_norms(storage.gradients(), storage.partitioned());
-  auto sliced = sums.narrow(0, 1, 1);
-  tensor_axis.all_reduce(sliced, Reduce::sum);
-  return sums.narrow(0, 0, 1) + sliced;
+at::Tensor squared_gradient_norm(const FlatStorage& storage, Mesh& mesh) {
+  const auto& gradients = storage.gradients();
+  if (!storage.is_sharded() && mesh.tensor().size() == 1) return squared_norm(gradients);  // gaps are zero
+  at::Tensor sums;  // of what every tensor rank holds whole, and of slices
+  for (const auto& range : storage.owned()) {
+    const auto part = squared_norms(gradients.narrow(0, range.begin, range.count()), storage.partitioned(), range.begin);
+    sums = sums.defined() ? sums.add_(part) : part;
+  }
+  if (mesh.tensor().rank() != 0) sums.narrow(0, 0, 1).zero_();
+  (storage.is_sharded() ? mesh.world() : mesh.tensor()).all_reduce(sums, Reduce::sum);
+  return sums.narrow(0, 0, 1) + sums.narrow(0, 1, 1);
 }
 
 GradientScale gradient_scale(const at::Tensor& squared_norm, const at::Tensor& count, const at::Tensor& loss, double limit) {

@@ -2,13 +2,14 @@
 // device.
 #pragma once
 #include "trainer/model/flat_storage.h"
-#include "trainer/parallel/communicator.h"
+#include "trainer/parallel/mesh.h"
 
 namespace lacuna {
 
-// The sum of squares (1) float64 of the flat gradients. Slices are summed over the tensor axis; what every rank of it holds whole
-// counts once. The same value on every rank.
-at::Tensor squared_gradient_norm(const FlatStorage& storage, Communicator& tensor_axis);
+// The sum of squares (1) float64 of the whole network's gradient: of this rank's slices and those of the tensor axis, of its shards
+// and, where the storage is sharded, those of the data axis, in one small message. What every tensor rank holds whole counts once.
+// The same value on every rank.
+at::Tensor squared_gradient_norm(const FlatStorage& storage, Mesh& mesh);
 
 struct GradientScale {
   at::Tensor norm;   // (1) float64, of the gradient of the mean

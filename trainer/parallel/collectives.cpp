@@ -79,6 +79,47 @@ struct SplitToAxis : Function<SplitToAxis> {
   }
 };
 
+at::Tensor all_rows(const at::Tensor& input, Communicator& axis) {
+  auto shape = input.sizes().vec();
+  shape[0] *= axis.size();
+  at::Tensor rows = at::empty(shape, input.options());
+  axis.all_gather(rows, input.contiguous());
+  return rows;
+}
+
+at::Tensor rows_of_sum(const at::Tensor& input, Communicator& axis) {
+  auto shape = input.sizes().vec();
+  shape[0] /= axis.size();
+  at::Tensor rows = at::empty(shape, input.options());
+  axis.reduce_scatter(rows, input.contiguous());
+  return rows;
+}
+
+struct GatherToAxis : Function<GatherToAxis> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& input, Communicator& axis) {
+    remember(ctx, axis, 0);
+    return all_rows(input, axis);
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    return {scatter_from_axis(gradients[0], axis_of(ctx)), {}};
+  }
+};
+
+struct ScatterFromAxis : Function<ScatterFromAxis> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& input, Communicator& axis) {
+    remember(ctx, axis, 0);
+    return rows_of_sum(input, axis);
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    return {gather_to_axis(gradients[0], axis_of(ctx)), {}};
+  }
+};
+
+Error indivisible(const char* operation, Communicator& axis, int64_t size) {
+  return {ExitCode::internal, std::string(operation) + ": the " + axis.name() + " axis of " + std::to_string(axis.size()) +
+                                  " ranks does not divide a dim of " + std::to_string(size)};
+}
+
 int64_t wrapped(int64_t dim, const at::Tensor& input) { return dim < 0 ? dim + input.dim() : dim; }
 
 }  // namespace
@@ -96,11 +137,17 @@ at::Tensor gather_from_axis(const at::Tensor& input, Communicator& axis, int64_t
 }
 
 at::Tensor split_to_axis(const at::Tensor& input, Communicator& axis, int64_t dim) {
-  if (input.size(dim) % axis.size() != 0) {
-    throw Error(ExitCode::internal, "split_to_axis: the " + axis.name() + " axis of " + std::to_string(axis.size()) +
-                                        " ranks does not divide a dim of " + std::to_string(input.size(dim)));
-  }
+  if (input.size(dim) % axis.size() != 0) throw indivisible("split_to_axis", axis, input.size(dim));
   return axis.size() == 1 ? input : SplitToAxis::apply(input, axis, wrapped(dim, input));
+}
+
+at::Tensor gather_to_axis(const at::Tensor& input, Communicator& axis) {
+  return axis.size() == 1 ? input : GatherToAxis::apply(input, axis);
+}
+
+at::Tensor scatter_from_axis(const at::Tensor& input, Communicator& axis) {
+  if (input.size(0) % axis.size() != 0) throw indivisible("scatter_from_axis", axis, input.size(0));
+  return axis.size() == 1 ? input : ScatterFromAxis::apply(input, axis);
 }
 
 }  // namespace lacuna

@@ -32,13 +32,14 @@ class AfterAccumulation : public torch::autograd::FunctionPostHook {
 
 class GradientBuckets::State {
  public:
-  State(const std::vector<BucketParameter>& parameters, at::Tensor gradients, Communicator& axis, double megabytes,
-        ReduceMode mode)
+  State(const std::vector<BucketParameter>& parameters, at::Tensor gradients, Communicator& axis, ShardLayout layout)
       : gradients_(std::move(gradients)),
         axis_(axis),
-        mode_(mode),
-        layout_(cut(parameters, gradients_, static_cast<int64_t>(megabytes * 1e6 / gradients_.element_size()),
-                    mode == ReduceMode::reduce_scatter ? axis.size() : 1)) {
+        mode_(layout.num_ranks() > 1 ? ReduceMode::reduce_scatter : ReduceMode::all_reduce),
+        layout_(std::move(layout)) {
+    if (layout_.size() != gradients_.numel() || (layout_.num_ranks() > 1 && layout_.num_ranks() != axis.size())) {
+      throw Error(ExitCode::internal, "GradientBuckets: the layout is not that of the gradients over the axis");
+    }
     fill(parameters);
     ready_.resize(parameters.size());
     if (axis.size() == 1) return;
@@ -52,6 +53,20 @@ class GradientBuckets::State {
 
   ~State() {
     for (const auto& [node, hook] : hooks_) node->del_post_hook(hook);
+  }
+
+  static ShardLayout cut(const std::vector<BucketParameter>& parameters, const at::Tensor& gradients, double megabytes, int ranks) {
+    std::vector<int64_t> starts;
+    int64_t previous_end = 0;
+    for (const BucketParameter& parameter : parameters) {
+      if (parameter.offset < previous_end || parameter.offset + parameter.count > gradients.numel()) {
+        throw Error(ExitCode::internal, "GradientBuckets: the parameters must ascend, apart, inside the flat gradients");
+      }
+      previous_end = parameter.offset + parameter.count;
+      starts.push_back(parameter.offset);
+    }
+    const auto most = static_cast<int64_t>(megabytes * 1e6 / static_cast<double>(gradients.element_size()));
+    return {starts, gradients.numel(), most, ranks, ranks == 1 ? 1 : kShardAlignment};
   }
 
   void arm() {
@@ -86,19 +101,6 @@ class GradientBuckets::State {
     std::shared_ptr<Node> node;
     uintptr_t key;
   };
-
-  static ShardLayout cut(const std::vector<BucketParameter>& parameters, const at::Tensor& gradients, int64_t most, int ranks) {
-    std::vector<int64_t> starts;
-    int64_t previous_end = 0;
-    for (const BucketParameter& parameter : parameters) {
-      if (parameter.offset < previous_end || parameter.offset + parameter.count > gradients.numel()) {
-        throw Error(ExitCode::internal, "GradientBuckets: the parameters must ascend, apart, inside the flat gradients");
-      }
-      previous_end = parameter.offset + parameter.count;
-      starts.push_back(parameter.offset);
-    }
-    return ShardLayout(starts, gradients.numel(), most, ranks, ranks == 1 ? 1 : kShardAlignment);
-  }
 
   // Together the buckets cover the buffer with its gaps.
   void fill(const std::vector<BucketParameter>& parameters) {
@@ -153,7 +155,11 @@ class GradientBuckets::State {
 
 GradientBuckets::GradientBuckets(const std::vector<BucketParameter>& parameters, at::Tensor gradients, Communicator& axis,
                                  double megabytes, ReduceMode mode)
-    : state_(std::make_unique<State>(parameters, std::move(gradients), axis, megabytes, mode)) {}
+    : GradientBuckets(parameters, gradients, axis,
+                      State::cut(parameters, gradients, megabytes, mode == ReduceMode::reduce_scatter ? axis.size() : 1)) {}
+GradientBuckets::GradientBuckets(const std::vector<BucketParameter>& parameters, at::Tensor gradients, Communicator& axis,
+                                 ShardLayout layout)
+    : state_(std::make_unique<State>(parameters, std::move(gradients), axis, std::move(layout))) {}
 GradientBuckets::~GradientBuckets() = default;
 void GradientBuckets::arm() { state_->arm(); }
 void GradientBuckets::finish() { state_->finish(); }

@@ -40,6 +40,8 @@ class GradientBuckets {
   // current here, since autograd keeps it with each parameter.
   GradientBuckets(const std::vector<BucketParameter>& parameters, at::Tensor gradients, Communicator& axis, double megabytes,
                   ReduceMode mode = ReduceMode::all_reduce);
+  // The same with the buckets of `layout`: reduce_scatter where it has several ranks, which are those of the axis.
+  GradientBuckets(const std::vector<BucketParameter>& parameters, at::Tensor gradients, Communicator& axis, ShardLayout layout);
   ~GradientBuckets();
   GradientBuckets(const GradientBuckets&) = delete;
   GradientBuckets& operator=(const GradientBuckets&) = delete;
