@@ -34,6 +34,7 @@ struct InputNorm {
   NormWeights weights;
   NormState state = {};
   at::Tensor normed = {};
+  StreamLayout::Gathering gathering = {};
 
   void forward(const at::Tensor& residual, const at::Tensor& delta) {
     normed = residual_norm(residual, delta, weights.values, state);
@@ -45,6 +46,18 @@ struct InputNorm {
   }
   void make_again() {
     if (!normed.defined()) normed = renormed(state, weights.values);
+  }
+  // For backward, what forward gave to the first product: where the stream is split it is gathered again, beside whatever runs
+  // until it is asked for.
+  void start_again(const StreamLayout& stream) {
+    if (!stream.split) return;
+    make_again();
+    gathering = stream.start_gathering(normed);
+  }
+  at::Tensor again() {
+    if (gathering.defined()) return gathering.take();
+    make_again();
+    return normed;
   }
   // From the gradients of what it returned and of the sum, that of the sum's two parts.
   at::Tensor backward(const at::Tensor& d_normed, const at::Tensor& d_sum) {
@@ -77,13 +90,13 @@ struct AttentionWork {
   }
   at::Tensor backward(const at::Tensor& d_sum, const at::Tensor& d_mine) {
     const auto d_out = h.stream.gathered(d_mine);
+    norm.start_again(h.stream);
     add_affine_gradients(d_out, mixed, h.output, false);
     const auto d_mixed = affine_input_gradient(d_out, h.output);
     const auto d_qkv = packed_attention_gradient(d_mixed, qkv, mixed, statistics, h.shape);
     drop();
     if (h.rotary.cosine.defined()) turn_heads(d_qkv, h.shape.num_heads, h.shape.num_kv_heads, h.rotary, h.positions, true);
-    norm.make_again();
-    add_affine_gradients(d_qkv, h.stream.gathered(norm.normed), h.input);
+    add_affine_gradients(d_qkv, norm.again(), h.input);
     return norm.backward(h.stream.summed(affine_input_gradient(d_qkv, h.input)), d_sum);
   }
 };
@@ -126,11 +139,12 @@ struct FeedForwardWork {
     if (recompute == Recompute::feed_forward) after.reset();
   }
   at::Tensor backward(const at::Tensor& d_sum, const at::Tensor& d_out) {
-    const auto d_before = through_activation(h.stream.gathered(d_out));
+    const auto d_all = h.stream.gathered(d_out);
+    norm.start_again(h.stream);
+    const auto d_before = through_activation(d_all);
     before.reset();
-    norm.make_again();
     // Where the product's epilogue makes the bias gradient, it has been added already.
-    add_affine_gradients(d_before, h.stream.gathered(norm.normed), h.input, h.activation != Activation::gelu_tanh);
+    add_affine_gradients(d_before, norm.again(), h.input, h.activation != Activation::gelu_tanh);
     return norm.backward(h.stream.summed(affine_input_gradient(d_before, h.input)), d_sum);
   }
   // The gradient of what the activation was applied to; adds those of the output's weights on the way.

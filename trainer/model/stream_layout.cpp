@@ -3,6 +3,8 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
 
+#include <utility>
+
 #include "trainer/kernels/dropout.h"
 #include "trainer/parallel/collectives.h"
 
@@ -38,6 +40,19 @@ at::Tensor StreamLayout::gathered(const at::Tensor& x) const {
   auto all = at::empty({rows, length, x.size(-1)}, x.options());
   axis->all_gather(all, x);
   return all;
+}
+
+StreamLayout::Gathering StreamLayout::start_gathering(const at::Tensor& x) const {
+  Gathering gathering;
+  gathering.all_ = at::empty({rows, length, x.size(-1)}, x.options());
+  gathering.work_ = axis->start_all_gather(gathering.all_, x);
+  return gathering;
+}
+
+at::Tensor StreamLayout::Gathering::take() {
+  work_->wait();
+  work_.reset();
+  return std::move(all_);
 }
 
 at::Tensor StreamLayout::summed(at::Tensor part) const {

@@ -10,6 +10,8 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <memory>
+
 #include "data/random.h"
 #include "trainer/parallel/communicator.h"
 
@@ -35,6 +37,18 @@ struct StreamLayout {
   // For fixed sequences of kernels, which autograd does not see: enter and leave, each the other's derivative.
   at::Tensor gathered(const at::Tensor& x) const;
   at::Tensor summed(at::Tensor part) const;
+  // gathered(), begun now and waited for when it is taken: of a split stream alone.
+  class Gathering {
+   public:
+    bool defined() const { return all_.defined(); }
+    at::Tensor take();
+
+   private:
+    friend struct StreamLayout;
+    at::Tensor all_;
+    std::unique_ptr<Work> work_;
+  };
+  Gathering start_gathering(const at::Tensor& x) const;
   // Whether this rank adds what it has of all positions to a parameter that every rank holds whole: one alone, where those are parts
   // of a sum.
   bool adds_whole() const { return !split || axis->rank() == 0; }
