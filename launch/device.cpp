@@ -2,6 +2,8 @@
 
 #include <ATen/Context.h>
 
+#include <cstdlib>
+
 #include "trainer/parallel/mesh.h"
 #ifdef LACUNA_CUDA
 #include <ATen/cuda/CUDAContext.h>
@@ -55,7 +57,11 @@ DeviceSession::DeviceSession(at::DeviceType type, const Experiment& experiment) 
   stream_.emplace(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device_.index()).unwrap());
   at::globalContext().setAllowTF32CuBLAS(false);
   at::globalContext().setAllowTF32CuDNN(false);
-  if (experiment.run.deterministic) at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  if (experiment.run.deterministic) {
+    // cuBLAS repeats its bits with a workspace of fixed size, and LibTorch refuses its products without one.
+    setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
+    at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  }
   cuda::configure_gemm({.choices_file = choices_file(), .deterministic = experiment.run.deterministic});
 #else
   (void)experiment;
