@@ -28,7 +28,7 @@ TEST_P(DeviceContract, Holds) {
 const Place kPlaces[] = {{.name = "fp32", .device = at::Device(at::kCUDA, 0)},
                          {.name = "fused_bf16", .device = at::Device(at::kCUDA, 0), .compute = at::kBFloat16, .fused = true}};
 INSTANTIATE_TEST_SUITE_P(Catalog, DeviceContract, ::testing::ValuesIn(contract_cases(kPlaces)),
-                         [](const auto& info) { return info.param.name(); });
+                         [](const auto& tested) { return tested.param.name(); });
 
 }  // namespace
 }  // namespace lacuna

@@ -19,9 +19,9 @@ TEST_P(Contract, Holds) {
   GetParam().clause.holds(run);
 }
 
-constexpr Place kPlaces[] = {{.name = "cpu"}};
+const Place kPlaces[] = {{.name = "cpu"}};
 INSTANTIATE_TEST_SUITE_P(Catalog, Contract, ::testing::ValuesIn(contract_cases(kPlaces)),
-                         [](const auto& info) { return info.param.name(); });
+                         [](const auto& tested) { return tested.param.name(); });
 
 TEST(CatalogContract, EveryPairFitsOrSaysWhy) {
   for (const auto& objective : objectives()) {
