@@ -55,7 +55,10 @@ DeviceSession::DeviceSession(at::DeviceType type, const Experiment& experiment) 
   stream_.emplace(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device_.index()).unwrap());
   at::globalContext().setAllowTF32CuBLAS(false);
   at::globalContext().setAllowTF32CuDNN(false);
-  if (experiment.run.deterministic) at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  if (experiment.run.deterministic) {
+    at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+    at::globalContext().setDeterministicFillUninitializedMemory(false);  // kernels write all that they allocate
+  }
   cuda::configure_gemm({.choices_file = choices_file(), .deterministic = experiment.run.deterministic});
 #else
   (void)experiment;
