@@ -211,7 +211,8 @@ struct Attention::State {
     int64_t bytes = 0;
     if (status.is_good()) status = graph.get_workspace_size(bytes);
     workspace_bytes = std::max(workspace_bytes, bytes);
-    return status.is_good() ? "" : "cuDNN " + std::to_string(cudnnGetVersion()) + ": " + status.get_message();
+    const auto& message = status.get_message();  // where no engine fits, a page of what each of them says: the first line will do
+    return status.is_good() ? "" : "cuDNN " + std::to_string(cudnnGetVersion()) + ": " + message.substr(0, message.find('\n'));
   }
 
   Plans& find(const AttentionShape& shape) {

@@ -46,7 +46,7 @@ struct ModelContext {
 
 // By what a network is computed, in words for the run's banner.
 struct Backends {
-  std::string attention;
+  std::string attention;  // empty where there is none
   std::string not_fused;  // why blocks are not the single nodes that ModelContext::fused asks for; empty where they are
 };
 
@@ -80,7 +80,7 @@ class Architecture : public torch::nn::Module {
   // Bytes of activations that backward needs for `rows` rows of `length` on this rank; what --dry-run adds up.
   virtual double activation_bytes(int64_t rows, int64_t length) const = 0;
   // Of training on a device's rows; `documents`: batches have segments. Where blocks are fused it asks the device.
-  virtual Backends backends(int64_t rows, int64_t length, bool documents) const = 0;
+  virtual Backends backends(int64_t rows, int64_t length, bool documents) const;
   // Starts to continue `rows` prompts; throws where offers().generates is false.
   virtual std::unique_ptr<Generation> generate(int64_t rows);
 

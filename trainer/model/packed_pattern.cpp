@@ -1,5 +1,6 @@
 #include "trainer/model/packed_pattern.h"
 
+#include "trainer/config/describe.h"
 #include "trainer/model/attention_pattern.h"
 
 namespace lacuna {
