@@ -203,7 +203,8 @@ std::unique_ptr<Network> make_network(const Experiment& e, const Vocabulary& voc
                                                                                            : kernel_operations(),
                                                      .fused = uses_fused_kernels(e),
                                                      .recompute = e.parallel.recompute,
-                                                     .sequence = e.parallel.sequence});
+                                                     .sequence = e.parallel.sequence,
+                                                     .deterministic = e.run.deterministic});
   network->parameters = network->table.list(*network->architecture);
   return network;
 }

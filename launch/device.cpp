@@ -61,6 +61,7 @@ DeviceSession::DeviceSession(at::DeviceType type, const Experiment& experiment) 
     // cuBLAS repeats its bits with a workspace of fixed size, and LibTorch refuses its products without one.
     setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
     at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+    at::globalContext().setDeterministicFillUninitializedMemory(false);  // kernels write all that they allocate
   }
   cuda::configure_gemm({.choices_file = choices_file(), .deterministic = experiment.run.deterministic});
 #else

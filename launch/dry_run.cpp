@@ -22,6 +22,15 @@ double elements(const std::vector<int64_t>& shape) {
   return std::accumulate(shape.begin(), shape.end(), 1.0, [](double a, int64_t b) { return a * static_cast<double>(b); });
 }
 
+// Whether a block is one node of fixed kernels or what it is composed of, and why.
+std::string describe_blocks(const Experiment& e, const Backends& backends) {
+  if (uses_fused_kernels(e) && backends.not_fused.empty()) return "fused blocks";
+  const std::string reason = uses_fused_kernels(e)      ? backends.not_fused
+                             : e.run.reference_kernels ? "run.reference_kernels"
+                                                       : "precision.compute = \"fp32\"";
+  return "blocks of ordinary operations (" + reason + ")";
+}
+
 }  // namespace
 
 MemoryEstimate estimate_memory(const Experiment& e, const Layout& layout, const Network& network, const Vocabulary& vocabulary) {
@@ -49,6 +58,7 @@ Table describe_run(const Experiment& e, const Layout& layout, const Network& net
   double parameters = 0;
   for (const auto& parameter : network.parameters) parameters += elements(parameter.full_shape);
   const auto memory = estimate_memory(e, layout, network, vocabulary);
+  const auto backends = network.architecture->backends(layout.micro_size, e.batch.sequence_length, e.data.document_mask);
   const double flops = network.architecture->flops_per_token(e.batch.sequence_length);
   const auto count = [](int64_t value) { return format_count(static_cast<double>(value)); };
   return {
@@ -64,7 +74,8 @@ Table describe_run(const Experiment& e, const Layout& layout, const Network& net
                             : layout.data > 1           ? "1/" + std::to_string(layout.data) + " on each data rank"
                                                         : "whole: parallel.shard_optimizer has one data rank alone"},
       {"device", std::string(layout.device == at::kCPU ? "cpu" : "cuda") + ", " + std::string(name_of(e.precision.compute)) +
-                     (layout.device == at::kCPU ? "" : uses_fused_kernels(e) ? ", fused blocks" : ", blocks of ordinary operations")},
+                     (layout.device == at::kCPU ? "" : ", " + describe_blocks(e, backends))},
+      {"attention", backends.attention},
       {"step", count(e.batch.global_size) + " rows x " + count(e.batch.sequence_length) + " = " + count(layout.tokens_per_step) +
                    " tokens, " + count(layout.rows_per_rank / layout.micro_size) + " micro-batches of " +
                    count(layout.micro_size) + " rows a rank"},

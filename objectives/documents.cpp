@@ -2,6 +2,8 @@
 
 #include <ATen/ops/empty.h>
 
+#include "data/documents.h"
+
 namespace lacuna {
 
 at::Tensor stream_positions(std::span<const Sample> samples) {
@@ -29,6 +31,7 @@ void add_documents(Batch& batch, std::span<const Sample> samples) {
       *position++ = place;
     }
   }
+  batch.documents = document_starts(batch.segments);
 }
 
 }  // namespace lacuna

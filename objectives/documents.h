@@ -9,7 +9,7 @@ namespace lacuna {
 // (B) int64 Sample::position of each row.
 at::Tensor stream_positions(std::span<const Sample> samples);
 
-// Fills segments (documents within the row, from 1) and positions (restarting with each document) of a batch whose slot t holds
+// Fills segments (documents within the row, from 1), documents and positions (restarting with each document) of a batch whose slot t holds
 // the sample's token t.
 void add_documents(Batch& batch, std::span<const Sample> samples);
 

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "data/documents.h"
 #include "data/error.h"
 #include "trainer/kernels/set_values.h"
 #include "trainer/optim/gradient_norm.h"
@@ -72,12 +73,19 @@ Trainer::End Trainer::run() {
 }
 
 // In the prefetch thread.
-StepInput Trainer::prepare(int64_t step) const {
+StepInput Trainer::prepare(int64_t step) {
   auto input = p_.source.at(step);
   const auto device = totals_.device();
   if (device.is_cpu()) return input;
+  // What is recorded holds for one shape, so the list of documents never becomes shorter.
+  for (const auto& batch : input.micro_batches) {
+    if (batch.documents.defined()) document_room_ = std::max(document_room_, batch.documents.size(0));
+  }
   const c10::DeviceGuard guard(device);
-  for (auto& batch : input.micro_batches) batch = batch.pinned();
+  for (auto& batch : input.micro_batches) {
+    if (batch.documents.defined()) batch.documents = with_room(batch.documents, document_room_);
+    batch = batch.pinned();
+  }
   return input;
 }
 
@@ -90,7 +98,7 @@ void Trainer::step(const StepInput& input) {
   set_values(totals_, {p_.stop_requested ? 1.0 : 0.0, p_.checkpoints.written() ? 0.0 : 1.0,
                        p_.mesh.tensor().rank() == 0 ? input.target_count : 0.0});
   for (const auto& batch : input.micro_batches) {
-    batch_.load(batch, totals_.device());
+    if (!batch_.load(batch, totals_.device())) forget_recordings();
     const bool first = &batch == &input.micro_batches.front() && p_.gather != nullptr;  // else it is one like the others
     const bool last = &batch == &input.micro_batches.back();
     (last ? last_ : first ? first_ : accumulate_).run([&] {
@@ -99,6 +107,12 @@ void Trainer::step(const StepInput& input) {
     });
   }
   readback_.send(results_);
+}
+
+void Trainer::forget_recordings() {
+  first_ = Graph(plan_.record_graphs);
+  accumulate_ = Graph(plan_.record_graphs, &first_);
+  last_ = Graph(plan_.record_graphs, &first_);
 }
 
 // One micro-batch: its loss to the totals, its gradients, which are those of the sum, to the flat buffer.

@@ -76,8 +76,9 @@ class Trainer {
  private:
   using Clock = std::chrono::steady_clock;
 
-  StepInput prepare(int64_t step) const;
+  StepInput prepare(int64_t step);
   void step(const StepInput& input);
+  void forget_recordings();
   void accumulate(bool first, bool last);
   void update();
   void add_total(int64_t total, const at::Tensor& sum);
@@ -95,6 +96,7 @@ class Trainer {
   TrainerPlan plan_;
   Graph first_, accumulate_, last_;  // of a micro-batch; of a step's first one; of its last one, the only one perhaps, with the update
   BatchSlot batch_;
+  int64_t document_room_ = 0;  // of Batch::documents; the prefetch thread's
   at::Tensor totals_, results_;  // float64, on the device, as trainer.cpp numbers them
   bool spoiled_ = false;
   std::vector<std::string> metric_names_;

@@ -20,7 +20,7 @@ namespace lacuna {
 namespace {
 
 using cuda::Attention;
-using cuda::AttentionMask;
+using cuda::AttentionInputs;
 using cuda::AttentionShape;
 using testing::expect_close;
 using testing::poison;
@@ -31,7 +31,7 @@ constexpr double kTolerance = 1e-2;  // probabilities and the gradients of score
 std::string name(const AttentionShape& s, const std::string& part) {
   std::ostringstream text;
   text << part << ", (B " << s.batch << ", T " << s.length << ", H " << s.num_heads << ", K " << s.num_kv_heads << ", d "
-       << s.head_size << "), " << (s.mask == AttentionMask::causal ? "causal" : "full") << ", window " << s.window << ", stride "
+       << s.head_size << "), " << (s.causal ? "causal" : "full") << ", window " << s.window << ", stride "
        << s.stride << (s.deterministic ? ", deterministic" : "");
   return text.str();
 }
@@ -57,7 +57,7 @@ Expected formula(const at::Tensor& packed, const AttentionShape& s) {
   const auto q = heads(0, s.num_heads), k = heads(s.num_heads, s.num_kv_heads),
              v = heads(s.num_heads + s.num_kv_heads, s.num_kv_heads);
   auto scores = at::matmul(q, k.transpose(-1, -2)) / std::sqrt(static_cast<double>(s.head_size));
-  if (s.mask == AttentionMask::causal) {
+  if (s.causal) {
     const auto position = at::arange(s.length, packed.options().dtype(at::kLong));
     const auto behind = position.unsqueeze(1) - position.unsqueeze(0);  // of the query, how far the key lies
     auto hidden = behind.lt(0);
@@ -74,13 +74,14 @@ struct Result {
 Result run(Attention& attention, const AttentionShape& s, const at::Tensor& packed, const at::Tensor& out_gradient) {
   const int64_t out_width = s.num_heads * s.head_size;
   const auto workspace = poison({attention.workspace_bytes(s) / 4 + 1}, at::kFloat);
+  const AttentionInputs inputs{.packed = packed.data_ptr(), .documents = {}, .scores = nullptr};
   Result result{.out = poison({s.batch, s.length, out_width}, at::kBFloat16),
                 .log_sums = poison({s.batch, s.num_heads, s.length}, at::kFloat),
                 .gradient = poison(packed.sizes(), at::kBFloat16)};
-  attention.forward(s, packed.data_ptr(), result.out.data_ptr(), result.log_sums.data_ptr<float>(), workspace.data_ptr(),
+  attention.forward(s, inputs, result.out.data_ptr(), result.log_sums.data_ptr<float>(), workspace.data_ptr(),
                     stream());
   workspace.fill_(std::nan(""));
-  attention.backward(s, packed.data_ptr(), result.out.data_ptr(), result.log_sums.data_ptr<float>(), out_gradient.data_ptr(),
+  attention.backward(s, inputs, result.out.data_ptr(), result.log_sums.data_ptr<float>(), out_gradient.data_ptr(),
                      result.gradient.data_ptr(), workspace.data_ptr(), stream());
   return result;
 }
@@ -111,12 +112,12 @@ void check(Attention& attention, const AttentionShape& s) {
 
 TEST(Attention, CausalAndFullOfManyShapes) {
   Attention attention;
-  for (const auto mask : {AttentionMask::causal, AttentionMask::full}) {
+  for (const bool causal : {true, false}) {
     for (const int64_t head_size : {64, 128}) {
       for (const int64_t length : {64, 100, 129, 257, 1024}) {
         for (const int64_t kv_heads : {4, 2, 1}) {
           check(attention,
-                {.batch = 2, .length = length, .num_heads = 4, .num_kv_heads = kv_heads, .head_size = head_size, .mask = mask});
+                {.batch = 2, .length = length, .num_heads = 4, .num_kv_heads = kv_heads, .head_size = head_size, .causal = causal});
         }
       }
     }
@@ -129,7 +130,7 @@ TEST(Attention, OfTheModelsThatAreTrained) {
   check(attention, {.batch = 1, .length = 1024, .num_heads = 25, .num_kv_heads = 25, .head_size = 64});
   check(attention, {.batch = 2, .length = 1024, .num_heads = 14, .num_kv_heads = 2, .head_size = 64});
   check(attention,
-        {.batch = 2, .length = 512, .num_heads = 12, .num_kv_heads = 12, .head_size = 64, .mask = AttentionMask::full});
+        {.batch = 2, .length = 512, .num_heads = 12, .num_kv_heads = 12, .head_size = 64, .causal = false});
 }
 
 TEST(Attention, SlidingWindowCountsTheQueryItself) {
@@ -169,9 +170,8 @@ TEST(Attention, SaysWhyItRefuses) {
   const AttentionShape good{.batch = 1, .length = 64, .num_heads = 4, .num_kv_heads = 4, .head_size = 64};
   EXPECT_TRUE(attention.supports(good)) << attention.refusal(good);
   auto s = good;
-  s.mask = AttentionMask::prefix, expect_refusal(s, "prefix");
-  s = good, s.mask = AttentionMask::document, expect_refusal(s, "documents");
-  s = good, s.mask = AttentionMask::full, s.window = 4, expect_refusal(s, "window");
+  s.documents = 8, s.scores = true, expect_refusal(s, "not both");
+  s = good, s.causal = false, s.window = 4, expect_refusal(s, "window");
   s = good, s.num_kv_heads = 3, expect_refusal(s, "divide");
   s = good, s.head_size = 20, expect_refusal(s, "head size");
   s = good, s.stride = 64, expect_refusal(s, "stride");

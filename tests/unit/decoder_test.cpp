@@ -88,6 +88,7 @@ struct Mask {
   std::string name;
   Visibility visibility;
   std::string prefix, documents;  // "1110000000" and "1112223300"; empty = none
+  int64_t window = 0;
 };
 
 class Influence : public ::testing::TestWithParam<Mask> {};
@@ -108,6 +109,7 @@ TEST_P(Influence, IsExactlyTheDeclaredMask) {
     if (q == k) return true;
     if (!mask.documents.empty() && (mask.documents[q] != mask.documents[k] || mask.documents[k] == '0')) return false;
     if (mask.visibility == Visibility::full) return true;
+    if (mask.window > 0 && query - key >= mask.window) return false;
     return k < q || (mask.visibility == Visibility::prefix && mask.prefix[q] == '1' && mask.prefix[k] == '1');
   };
   const auto through_two_layers = [&](int64_t q, int64_t k) {
@@ -119,6 +121,7 @@ TEST_P(Influence, IsExactlyTheDeclaredMask) {
   const auto mesh = make_self_mesh();
   for (auto shape : shapes()) {
     shape.options.visibility = mask.visibility;
+    shape.options.window = mask.window;
     auto two_layers = make_network(shape.options, *mesh, kVocabulary, kLength);
     auto seen = influence(*two_layers, batch);
     EXPECT_EQ(picture([&](int64_t q, int64_t k) { return seen[static_cast<size_t>(k)][static_cast<size_t>(q)]; }),
@@ -140,6 +143,10 @@ INSTANTIATE_TEST_SUITE_P(Masks, Influence,
                                            Mask{"causal_documents", Visibility::causal, "", "1112222333"},
                                            Mask{"full_documents", Visibility::full, "", "1112222333"},
                                            Mask{"prefix_documents", Visibility::prefix, "1100110010", "1112222333"},
+                                           Mask{"window_of_one", Visibility::causal, "", "", 1},
+                                           Mask{"window", Visibility::causal, "", "", 3},
+                                           Mask{"window_as_wide_as_the_row", Visibility::causal, "", "", kLength},
+                                           Mask{"window_documents", Visibility::causal, "", "1112222333", 2},
                                            Mask{"causal_padding", Visibility::causal, "", "1112222000"},
                                            Mask{"full_padding", Visibility::full, "", "1112222000"}),
                          [](const auto& test) { return test.param.name; });
@@ -248,9 +255,12 @@ TEST(Decoder, PackedDocumentsAreReadAsIfEachStoodAlone) {
 TEST(Generation, ReadsTokenByTokenAsAtOnce) {
   const auto mesh = make_self_mesh();
   constexpr int64_t prompt = 4;
-  for (const auto visibility : {Visibility::causal, Visibility::prefix}) {
+  const std::pair<Visibility, int64_t> rules[]{
+      {Visibility::causal, 0}, {Visibility::prefix, 0}, {Visibility::causal, 1}, {Visibility::causal, 3}, {Visibility::causal, 7}};
+  for (const auto& [visibility, window] : rules) {
     for (auto shape : shapes()) {
       shape.options.visibility = visibility;
+      shape.options.window = window;
       auto network = make_network(shape.options, *mesh, kVocabulary, kLength);
       auto batch = random_batch(2, kLength, kVocabulary);
       batch.bidirectional = at::arange(kLength).lt(prompt).unsqueeze(0).expand({2, kLength}).contiguous();
@@ -338,6 +348,15 @@ TEST(Decoder, CountsTheFlopsOfGpt2) {
   const Decoder decoder(options, context);
   const double matrices = 12.0 * 12 * 768 * 768 + 768.0 * 50304;
   EXPECT_DOUBLE_EQ(decoder.flops_per_token(1024), 6 * matrices + 6.0 * 12 * 768 * 1024);
+
+  // 128 queries see 1, 2, ..., 128 keys, the other 896 see 128; half a key is lost as it is above.
+  auto windowed = options;
+  windowed.window = 128;
+  ParameterTable other;
+  const Decoder narrow(windowed, {.mesh = *mesh, .parameters = other, .vocabulary_size = 50257, .max_length = 1024, .seed = 1});
+  const double seen = (128.0 * 128 / 2 + 896.0 * 128) / 1024;
+  EXPECT_DOUBLE_EQ(narrow.flops_per_token(1024), 6 * matrices + 12.0 * 12 * 768 * seen);
+  EXPECT_DOUBLE_EQ(narrow.flops_per_token(100), decoder.flops_per_token(100));
 }
 
 }  // namespace

@@ -16,6 +16,11 @@ constexpr int kRunsBeforeRecording = 2;
 class Graph::State {
  public:
   explicit State(State* beside) : pool_(beside != nullptr ? beside->pool_ : at::cuda::graph_pool_handle()) {}
+  ~State() {
+    if (recorded_) c10::cuda::device_synchronize();  // a replay may still run
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
 
   void run(const std::function<void()>& body) {
     if (!recorded_ && runs_++ < kRunsBeforeRecording) return body();

@@ -1,15 +1,37 @@
 // Attention that reads queries, keys and values where one product put them, and writes their gradients likewise, for fixed
-// sequences of kernels; autograd sees none of it. bf16 on a GPU, by cuDNN.
+// sequences of kernels; autograd sees none of it. bf16 on a GPU: by cuDNN, or by ATen's memory-efficient attention where it is
+// told to. Nothing is read on the host, so that all of it can be recorded.
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <string>
+
 namespace lacuna {
 
+// Of one pass, the same for all of its layers: who attends, and who sees whom.
 struct PackedAttentionShape {
   int64_t num_heads, num_kv_heads, head_size;
-  bool causal = true;
+  bool causal = true;          // key <= query
+  int64_t window = 0;          // with causal: how many positions a position sees, itself included; 0 = all before it
   bool deterministic = false;  // of the gradients
+  bool cudnn = true;           // else ATen, which knows neither window nor documents: they are to be in `scores`
+
+  // Where documents lie, of which a position sees its own alone; place_documents() fills them in.
+  at::Tensor lengths = {}, packed_places = {}, out_places = {}, statistics_places = {};
+  at::Tensor scores = {};  // (B or 1, 1, T, T) as packed_scores() makes them: added to the scores of every head
 };
+
+// Why cuDNN does not do this, in words for the user; empty where it does. The first call of a kind takes up to a second or two.
+// Of documents and scores it is enough to say what will be there.
+std::string packed_attention_refusal(const PackedAttentionShape& shape, int64_t rows, int64_t length, int64_t num_documents,
+                                     bool scores);
+// Such as "9.19.0".
+std::string packed_attention_version();
+
+// Of Batch::documents, on the device.
+void place_documents(PackedAttentionShape& shape, const at::Tensor& documents);
+// Zero where `allowed` (B or 1, 1, T, T), and so little elsewhere that its exponential is zero.
+at::Tensor packed_scores(const at::Tensor& allowed);
 
 // qkv (B, T, (H + 2 K) d) -> (B, T, H d); scores are scaled by 1/sqrt(d). statistics: what the derivative needs of the softmax.
 at::Tensor packed_attention(const at::Tensor& qkv, const PackedAttentionShape& shape, at::Tensor& statistics);

@@ -4,6 +4,8 @@
 
 namespace lacuna {
 
+Backends Architecture::backends(int64_t, int64_t, bool) const { return {}; }
+
 std::unique_ptr<Generation> Architecture::generate(int64_t) {
   throw usage_error("this architecture cannot continue a prompt; train one that generates, such as a causal decoder");
 }

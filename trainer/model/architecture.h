@@ -41,6 +41,13 @@ struct ModelContext {
   bool fused = false;
   Recompute recompute = Recompute::none;
   bool sequence = false;  // the residual stream is split over the tensor axis (stream_layout.h), where the network can
+  bool deterministic = false;  // bit-equal gradients from run to run on a GPU
+};
+
+// By what a network is computed, in words for the run's banner.
+struct Backends {
+  std::string attention;  // empty where there is none
+  std::string not_fused;  // why blocks are not the single nodes that ModelContext::fused asks for; empty where they are
 };
 
 // What the head reads: one state per position.
@@ -72,6 +79,8 @@ class Architecture : public torch::nn::Module {
   virtual double flops_per_token(int64_t length) const = 0;
   // Bytes of activations that backward needs for `rows` rows of `length` on this rank; what --dry-run adds up.
   virtual double activation_bytes(int64_t rows, int64_t length) const = 0;
+  // Of training on a device's rows; `documents`: batches have segments. Where blocks are fused it asks the device.
+  virtual Backends backends(int64_t rows, int64_t length, bool documents) const;
   // Starts to continue `rows` prompts; throws where offers().generates is false.
   virtual std::unique_ptr<Generation> generate(int64_t rows);
 

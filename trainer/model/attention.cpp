@@ -33,15 +33,17 @@ at::Tensor Attention::forward(const at::Tensor& x, const StreamLayout& stream, c
   return output_->forward(mixed.transpose(1, 2).reshape({shared.size(0), shared.size(1), -1}), stream);
 }
 
-AttentionHalf Attention::half(const Norm& norm, const StreamLayout& stream, bool causal, const RotaryTable& rotary,
+PackedAttentionShape Attention::packed_heads() const {
+  return {
+      .num_heads = shape_.num_heads / axis_.size(), .num_kv_heads = shape_.num_kv_heads / axis_.size(), .head_size = head_size_};
+}
+
+AttentionHalf Attention::half(const Norm& norm, const StreamLayout& stream, const PackedAttentionShape& pattern, const RotaryTable& rotary,
                               const at::Tensor& positions) const {
   return {.norm = norm.weights(),
           .input = input_.packed(),
           .output = output_->weights(),
-          .shape = {.num_heads = shape_.num_heads / axis_.size(),
-                    .num_kv_heads = shape_.num_kv_heads / axis_.size(),
-                    .head_size = head_size_,
-                    .causal = causal},
+          .shape = pattern,
           .rotary = rotary,
           .positions = positions,
           .stream = stream,

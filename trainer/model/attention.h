@@ -29,8 +29,10 @@ class Attention : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x, const StreamLayout& stream, const AttentionPattern& pattern, const RotaryAngles* angles,
                      KeyValueCache* cache) const;
   // norm(x) and this, as one node; `rotary` undefined where there are no rotary positions.
-  AttentionHalf half(const Norm& norm, const StreamLayout& stream, bool causal, const RotaryTable& rotary,
+  AttentionHalf half(const Norm& norm, const StreamLayout& stream, const PackedAttentionShape& pattern, const RotaryTable& rotary,
                      const at::Tensor& positions) const;
+  // This rank's heads, as packed kernels count them.
+  PackedAttentionShape packed_heads() const;
 
  private:
   Communicator& axis_;

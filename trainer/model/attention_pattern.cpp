@@ -16,19 +16,18 @@ at::Tensor scores_where(const at::Tensor& allowed) {
       .masked_fill_(allowed.logical_not(), -std::numeric_limits<float>::infinity());
 }
 
-at::Tensor causal_rule(int64_t length, const at::TensorOptions& options) {
-  return at::ones({1, 1, length, length}, options.dtype(at::kBool)).tril();
+at::Tensor causal_rule(int64_t length, int64_t window, const at::TensorOptions& options) {
+  const auto before = at::ones({1, 1, length, length}, options.dtype(at::kBool)).tril();
+  return window > 0 && window < length ? before.triu(1 - window) : before;
 }
 
 }  // namespace
 
-AttentionPattern attention_pattern(Visibility visibility, const Batch& batch) {
+at::Tensor allowed_pairs(Visibility visibility, int64_t window, const Batch& batch) {
   const int64_t length = batch.length();
   const auto options = batch.tokens.options();
-  if (visibility == Visibility::causal && !batch.segments.defined()) return {.causal = true, .scores = {}};
-  if (visibility == Visibility::full && !batch.segments.defined()) return {.causal = false, .scores = {}};
   auto allowed = visibility == Visibility::full ? at::ones({1, 1, length, length}, options.dtype(at::kBool))
-                                                : causal_rule(length, options);
+                                                : causal_rule(length, window, options);
   if (visibility == Visibility::prefix) {
     if (!batch.bidirectional.defined()) throw usage_error("visibility = \"prefix\" needs an objective that marks a prefix");
     const auto prefix = batch.bidirectional.unsqueeze(1);  // (B, 1, T)
@@ -40,14 +39,27 @@ AttentionPattern attention_pattern(Visibility visibility, const Batch& batch) {
     const auto itself = at::arange(length, options.dtype(at::kInt));
     allowed = allowed.logical_and(same).logical_or(itself.unsqueeze(0).eq(itself.unsqueeze(1)));
   }
-  return {.causal = false, .scores = scores_where(allowed)};
+  return allowed;
+}
+
+AttentionPattern attention_pattern(Visibility visibility, int64_t window, const Batch& batch) {
+  const bool implied = !batch.segments.defined() && (window == 0 || window >= batch.length());
+  if (visibility == Visibility::causal && implied) return {.causal = true, .scores = {}};
+  if (visibility == Visibility::full && implied) return {.causal = false, .scores = {}};
+  return {.causal = false, .scores = scores_where(allowed_pairs(visibility, window, batch))};
+}
+
+AttentionPattern newest_pattern(int64_t window, int64_t keys, const at::TensorOptions& options) {
+  if (window == 0 || window >= keys) return {.causal = false, .scores = {}};
+  return {.causal = false,
+          .scores = scores_where(at::arange(keys, options.dtype(at::kInt)).ge(keys - window).view({1, 1, 1, keys}))};
 }
 
 void add_scores(AttentionPattern& pattern, const at::Tensor& scores) {
   if (pattern.scores.defined()) {
     pattern.scores = pattern.scores + scores;
   } else if (pattern.causal) {
-    pattern.scores = scores_where(causal_rule(scores.size(-1), scores.options())) + scores;
+    pattern.scores = scores_where(causal_rule(scores.size(-1), 0, scores.options())) + scores;
     pattern.causal = false;
   } else {
     pattern.scores = scores;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "data/documents.h"
 #include "data/error.h"
 #include "trainer/kernels/embedding.h"
 #include "trainer/model/attention_pattern.h"
@@ -52,9 +53,9 @@ at::Tensor DecoderBlock::forward(at::Tensor x, const StreamLayout& stream, const
   return x + drop(feed_forward_->forward(feed_forward_norm_->forward(x), stream), stream, "feed_forward", stream_positions);
 }
 
-ResidualStream DecoderBlock::forward(ResidualStream x, const StreamLayout& stream, bool causal, const RotaryTable& rotary,
+ResidualStream DecoderBlock::forward(ResidualStream x, const StreamLayout& stream, const PackedAttentionShape& pattern, const RotaryTable& rotary,
                                      const at::Tensor& positions, Recompute recompute) const {
-  return transformer_block(x, attention_->half(*attention_norm_, stream, causal, rotary, positions),
+  return transformer_block(x, attention_->half(*attention_norm_, stream, pattern, rotary, positions),
                            feed_forward_->half(*feed_forward_norm_, stream), recompute);
 }
 
@@ -73,6 +74,9 @@ void Decoder::check(const Options& given, const Section& section, int64_t tensor
   if (o.position == PositionKind::rotary && o.hidden_size / o.num_heads % 2 != 0) {
     throw section.error("num_heads", "rotary positions turn pairs of dimensions, so hidden_size / num_heads must be even");
   }
+  if (o.window > 0 && o.visibility != Visibility::causal) {
+    throw section.error("window", "a sliding window goes with visibility = \"causal\"; set it to 0 or change the visibility");
+  }
   if (kVocabularyAlignment % tensor_size != 0) {
     throw usage_error("parallel.tensor = " + std::to_string(tensor_size) + " must divide " +
                       std::to_string(kVocabularyAlignment) + ", the alignment of the vocabulary");
@@ -89,6 +93,7 @@ Decoder::Decoder(const Options& given, const ModelContext& context)
       operations_(context.operations),
       fused_(context.fused),
       sequence_(context.sequence && context.mesh.tensor().size() > 1),
+      deterministic_(context.deterministic),
       recompute_(context.recompute),
       max_length_(context.max_length),
       vocabulary_size_(context.vocabulary_size),
@@ -127,7 +132,7 @@ void Decoder::wait_for_output() const {
 }
 
 AttentionPattern Decoder::pattern(const Batch& batch) const {
-  auto pattern = attention_pattern(options_.visibility, batch);
+  auto pattern = attention_pattern(options_.visibility, options_.window, batch);
   if (relative_bias_) add_scores(pattern, relative_bias_->forward(batch.length(), batch.length()));
   return pattern;
 }
@@ -180,17 +185,42 @@ void Decoder::check_recompute(const AttentionPattern& pattern) const {
   }
 }
 
-bool Decoder::fuses(const AttentionPattern& pattern) const {
+std::string Decoder::not_fused(bool training) const {
   const auto& o = options_;
   const int64_t ranks = mesh_.tensor().size(), head_size = o.hidden_size / o.num_heads;
+  if (o.position == PositionKind::relative) return "relative positions";
+  if (o.dropout > 0 && training) return "dropout";
+  if (head_size % 8 != 0 || head_size > 256) return "heads of " + std::to_string(head_size) + ", not of 8, 16, ..., 256";
   // Packed weights lie side by side where every part fills whole lines of flat storage.
-  const auto whole_lines = [&](int64_t size) { return size / ranks % 32 == 0; };
-  return fused_ && !pattern.scores.defined() && (o.dropout == 0 || !is_training()) && head_size % 8 == 0 && head_size <= 128 &&
-         whole_lines(o.hidden_size) && whole_lines(o.num_kv_heads * head_size) && whole_lines(o.feed_forward_size);
+  const std::pair<const char*, int64_t> parts[]{{"hidden_size", o.hidden_size},
+                                                {"keys and values", o.num_kv_heads * head_size},
+                                                {"feed_forward_size", o.feed_forward_size}};
+  for (const auto& [name, size] : parts) {
+    if (size / ranks % 32 != 0) return std::string(name) + " of " + std::to_string(size / ranks) + " a rank, no multiple of 32";
+  }
+  return "";
 }
 
-at::Tensor Decoder::fused_stack(const Batch& batch, bool causal) const {
+PackedPattern Decoder::packed_pattern(int64_t rows, int64_t length, bool segments, int64_t num_documents) const {
+  auto heads = blocks_.front()->packed_heads();
+  heads.deterministic = deterministic_;
+  return {heads, {options_.visibility, options_.window}, rows, length, segments, num_documents};
+}
+
+Backends Decoder::backends(int64_t rows, int64_t length, bool documents) const {
+  const auto rule = in_words({options_.visibility, options_.window}, documents);
+  if (!fused_) return {.attention = "scaled_dot_product_attention of ATen, " + rule, .not_fused = {}};
+  if (auto reason = not_fused(/*training=*/true); !reason.empty()) {
+    return {.attention = "scaled_dot_product_attention of ATen, " + rule, .not_fused = std::move(reason)};
+  }
+  return {.attention = packed_pattern(rows, length, documents, documents ? usual_documents(rows) : 0).backend() + ", " + rule,
+          .not_fused = {}};
+}
+
+at::Tensor Decoder::fused_stack(const Batch& batch) const {
   const auto& o = options_;
+  const int64_t num_documents = batch.documents.defined() ? batch.documents.size(0) - 1 : 0;
+  const auto pattern = packed_pattern(batch.rows(), batch.length(), batch.segments.defined(), num_documents).of(batch);
   if (o.position == PositionKind::rotary && !rotary_.cosine.defined()) {
     rotary_ = rotary_table(max_length_, o.hidden_size / o.num_heads, o.rotary_base, batch.tokens.device());
   }
@@ -198,7 +228,7 @@ at::Tensor Decoder::fused_stack(const Batch& batch, bool causal) const {
   ResidualStream x = embedding_->forward(batch.tokens, stream, position_, batch.positions);
   for (const auto& block : blocks_) {
     wait_for(*block);
-    x = block->forward(x, stream, causal, rotary_, batch.positions, recompute_);
+    x = block->forward(x, stream, pattern, rotary_, batch.positions, recompute_);
   }
   wait_for_output();
   return stream.whole(final_norm(x, final_norm_->weights(), final_norm_->parameters()));
@@ -206,11 +236,10 @@ at::Tensor Decoder::fused_stack(const Batch& batch, bool causal) const {
 
 Hidden Decoder::forward(const Batch& batch) {
   wait_for_input();
-  const auto visible = pattern(batch);
-  if (fuses(visible)) return {fused_stack(batch, visible.causal)};
+  if (fused_ && not_fused(is_training()).empty()) return {fused_stack(batch)};
   const auto positions =
       batch.positions.defined() ? batch.positions : at::arange(batch.length(), batch.tokens.options().dtype(at::kInt));
-  return {stack(batch, visible, positions, nullptr)};
+  return {stack(batch, pattern(batch), positions, nullptr)};
 }
 
 double Decoder::flops_per_token(int64_t length) const {
@@ -220,8 +249,10 @@ double Decoder::flops_per_token(int64_t length) const {
   const double feed_forward_weights = (is_gated(o.activation) ? 3 : 2) * d * static_cast<double>(o.feed_forward_size);
   const double matrices = static_cast<double>(o.num_layers) * (attention_weights + feed_forward_weights) +
                           d * static_cast<double>(padded_vocabulary(vocabulary_size_));
-  // Scores and mixing: 2 products of d x (visible keys) each way; a causal query sees half of the row on average.
-  const double visible = static_cast<double>(length) * (o.visibility == Visibility::causal ? 0.5 : 1.0);
+  // Scores and mixing: 2 products of d x (visible keys) each way. A causal query sees half of the row on average; of a window w
+  // all but the first w queries see w keys.
+  const auto row = static_cast<double>(length), window = o.window > 0 ? std::min(static_cast<double>(o.window), row) : row;
+  const double visible = o.visibility == Visibility::causal ? window * (1 - 0.5 * window / row) : row;
   return 6 * matrices + 12 * static_cast<double>(o.num_layers) * d * visible;
 }
 
@@ -243,7 +274,7 @@ double Decoder::activation_bytes(int64_t rows, int64_t length) const {
     block += scores;
     widest = std::max(widest, 2 * scores + 3 * d);
     around += 2 * scores / static_cast<double>(rows);
-  } else if (o.visibility != Visibility::causal) {
+  } else if (o.visibility != Visibility::causal || o.window > 0) {
     around += 2 * static_cast<double>(length);
   }
   return 4 * tokens * (static_cast<double>(o.num_layers) * block + around + widest);

@@ -11,6 +11,7 @@
 #include "trainer/model/embedding.h"
 #include "trainer/model/feed_forward.h"
 #include "trainer/model/norm.h"
+#include "trainer/model/packed_pattern.h"
 #include "trainer/model/relative_bias.h"
 
 namespace lacuna {
@@ -35,6 +36,7 @@ struct DecoderOptions {
   double rotary_base = 10000.0;
   bool tied_embedding = true;
   double dropout = 0.0;
+  int64_t window = 0;
 };
 template <class Visitor>
 void describe(Visitor& visit, DecoderOptions& o) {
@@ -52,6 +54,8 @@ void describe(Visitor& visit, DecoderOptions& o) {
   visit("rotary_base", o.rotary_base, "base of the rotary angles", above(0));
   visit("tied_embedding", o.tied_embedding, "the head shares the embedding's table");
   visit("dropout", o.dropout, "on the embedding and the residual branches", from_below(0, 1));
+  visit("window", o.window, "positions that a position sees, itself included, of a causal decoder; 0 = all before it",
+        at_least(0));
 }
 
 // One block: x + attention(norm(x)), then x + feed_forward(norm(x)).
@@ -61,8 +65,9 @@ class DecoderBlock : public torch::nn::Module {
   at::Tensor forward(at::Tensor x, const StreamLayout& stream, const AttentionPattern& pattern, const RotaryAngles* angles,
                      KeyValueCache* cache, const at::Tensor& stream_positions) const;
   // The same as two autograd nodes, without dropout.
-  ResidualStream forward(ResidualStream x, const StreamLayout& stream, bool causal, const RotaryTable& rotary,
-                         const at::Tensor& positions, Recompute recompute) const;
+  ResidualStream forward(ResidualStream x, const StreamLayout& stream, const PackedAttentionShape& pattern,
+                         const RotaryTable& rotary, const at::Tensor& positions, Recompute recompute) const;
+  PackedAttentionShape packed_heads() const { return attention_->packed_heads(); }
 
  private:
   at::Tensor drop(const at::Tensor& x, const StreamLayout& stream, std::string_view half, const at::Tensor& stream_positions) const;
@@ -89,15 +94,17 @@ class Decoder : public Architecture {
   bool splits_sequence() const override { return sequence_; }
   double flops_per_token(int64_t length) const override;
   double activation_bytes(int64_t rows, int64_t length) const override;
+  Backends backends(int64_t rows, int64_t length, bool documents) const override;
   std::unique_ptr<Generation> generate(int64_t rows) override;
 
  private:
   friend class DecoderGeneration;
   at::Tensor stack(const Batch& batch, const AttentionPattern& pattern, const at::Tensor& positions,
                    std::vector<KeyValueCache>* caches) const;
-  // The same of fused halves, and whether they can carry it.
-  at::Tensor fused_stack(const Batch& batch, bool causal) const;
-  bool fuses(const AttentionPattern& pattern) const;
+  // The same of fused halves, and why they cannot carry it; empty where they can.
+  at::Tensor fused_stack(const Batch& batch) const;
+  std::string not_fused(bool training) const;
+  PackedPattern packed_pattern(int64_t rows, int64_t length, bool segments, int64_t num_documents) const;
   void check_recompute(const AttentionPattern& pattern) const;  // throws where the composition cannot do what is asked
   StreamLayout stream_of(const Batch& batch) const;
   AttentionPattern pattern(const Batch& batch) const;
@@ -108,7 +115,7 @@ class Decoder : public Architecture {
   Options options_;
   Mesh& mesh_;
   const Operations& operations_;
-  bool fused_, sequence_;
+  bool fused_, sequence_, deterministic_;
   Recompute recompute_;
   mutable RotaryTable rotary_;  // of the fused halves, made at their first use on the device where they are
   int64_t max_length_;

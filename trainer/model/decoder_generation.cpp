@@ -31,23 +31,16 @@ class DecoderGeneration : public Generation {
     batch.tokens = tokens.to(decoder_.embedding_->weight().device());
     // All of the prompt is the mutually visible prefix.
     if (decoder_.options_.visibility == Visibility::prefix) batch.bidirectional = at::ones(tokens.sizes(), batch.tokens.options().dtype(at::kBool));
-    auto pattern = start > 0 ? AttentionPattern{} : attention_pattern(decoder_.options_.visibility, batch);
-    if (decoder_.relative_bias_) add_relative_bias(pattern, start, count);
+    const auto& o = decoder_.options_;
+    auto pattern = start > 0 ? newest_pattern(o.window, start + 1, batch.tokens.options())
+                             : attention_pattern(o.visibility, o.window, batch);
+    if (decoder_.relative_bias_) add_scores(pattern, decoder_.relative_bias_->forward(count, start + count));
     const auto positions = at::arange(start, start + count, batch.tokens.options().dtype(at::kInt));
     const auto states = decoder_.stack(batch, pattern, positions, &caches_);
     return decoder_.head_->logits(states.narrow(1, count - 1, 1).squeeze(1));
   }
 
  private:
-  void add_relative_bias(AttentionPattern& pattern, int64_t start, int64_t count) const {
-    const auto scores = decoder_.relative_bias_->forward(count, start + count);
-    if (start > 0) {
-      pattern = {.causal = false, .scores = scores};  // one query, all keys allowed
-    } else {
-      add_scores(pattern, scores);
-    }
-  }
-
   const Decoder& decoder_;
   std::vector<KeyValueCache> caches_;
 };

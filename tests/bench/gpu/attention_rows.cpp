@@ -8,12 +8,16 @@
 #include <ATen/ops/randn.h>
 #include <ATen/ops/randn_like.h>
 #include <ATen/ops/repeat_interleave.h>
+#include <ATen/ops/zeros.h>
 #include <c10/cuda/CUDAStream.h>
 
 #include <sstream>
 
+#include "data/documents.h"
 #include "tests/bench/gpu/rows.h"
 #include "trainer/kernels/attention_cuda.h"
+#include "trainer/model/attention_pattern.h"
+#include "trainer/model/packed_pattern.h"
 
 namespace lacuna::bench {
 namespace {
@@ -53,14 +57,15 @@ void rows(Table& table, Attention& attention, const AttentionShape& s) {
   const auto out = at::empty({s.batch, s.length, s.num_heads * s.head_size}, options()), out_gradient = at::randn_like(out);
   const auto log_sums = at::empty({s.batch, s.num_heads, s.length}, options(at::kFloat));
   const auto workspace = at::empty({attention.workspace_bytes(s) + 1}, options(at::kByte));
+  const cuda::AttentionInputs inputs{.packed = packed.data_ptr(), .documents = {}, .scores = nullptr};
   // Half of the scores are seen, two products forward and five backward.
   const double flops = 2.0 * s.batch * s.num_heads * s.length * s.length * s.head_size;
   const auto forward = [&] {
-    attention.forward(s, packed.data_ptr(), out.data_ptr(), log_sums.data_ptr<float>(), workspace.data_ptr(), stream);
+    attention.forward(s, inputs, out.data_ptr(), log_sums.data_ptr<float>(), workspace.data_ptr(), stream);
   };
   const auto backward = [&] {
-    attention.backward(s, packed.data_ptr(), out.data_ptr(), log_sums.data_ptr<float>(), out_gradient.data_ptr(),
-                       gradient.data_ptr(), workspace.data_ptr(), stream);
+    attention.backward(s, inputs, out.data_ptr(), log_sums.data_ptr<float>(), out_gradient.data_ptr(), gradient.data_ptr(),
+                       workspace.data_ptr(), stream);
   };
   forward();
   const Views views(packed, s);
@@ -96,14 +101,90 @@ void rows(Table& table, Attention& attention, const AttentionShape& s) {
     return table.note(name(s) + ", deterministic, is refused: " + attention.refusal(repeatable));
   const auto more = at::empty({attention.workspace_bytes(repeatable) + 1}, options(at::kByte));
   table.row(name(s) + " backward, deterministic", {.flops = 2.5 * flops}, [&] {
-    attention.backward(repeatable, packed.data_ptr(), out.data_ptr(), log_sums.data_ptr<float>(), out_gradient.data_ptr(),
+    attention.backward(repeatable, inputs, out.data_ptr(), log_sums.data_ptr<float>(), out_gradient.data_ptr(),
                        gradient.data_ptr(), more.data_ptr(), stream);
   });
+}
+
+// The masks beyond a plain causal one, by whom a run takes and by ATen's memory-efficient attention, which reads the mask as
+// numbers. Operations are counted for the pairs that are seen.
+void mask_rows(Table& table, const PackedAttentionShape& heads, const AttentionRule& rule, const Batch& batch) {
+  const int64_t rows = batch.rows(), length = batch.length();
+  const int64_t num_documents = batch.documents.defined() ? batch.documents.size(0) - 1 : 0;
+  const PackedPattern pattern(heads, rule, rows, length, batch.segments.defined(), num_documents);
+  const auto allowed = allowed_pairs(rule.visibility, rule.window, batch);
+  auto by_aten = heads;
+  by_aten.cudnn = false;
+  const bool plain = !batch.segments.defined() && rule.window == 0 && rule.visibility != Visibility::prefix;
+  by_aten.causal = plain && rule.visibility == Visibility::causal;
+  if (!plain) by_aten.scores = packed_scores(allowed);
+  const auto ours = pattern.of(batch);
+  const auto packed = at::randn({rows, length, (heads.num_heads + 2 * heads.num_kv_heads) * heads.head_size}, options());
+  const auto d_out = at::randn({rows, length, heads.num_heads * heads.head_size}, options());
+  const double pairs = allowed.sum().item<double>() * static_cast<double>(rows / allowed.size(0));
+  const double flops = 4 * pairs * static_cast<double>(heads.num_heads * heads.head_size);
+  std::ostringstream text;
+  text << "attention (" << rows << ", " << heads.num_heads << "/" << heads.num_kv_heads << ", " << length << ", "
+       << heads.head_size << "), " << in_words(rule, batch.segments.defined());
+  table.note(text.str() + ": " + pattern.backend() + "; beside it ATen, memory-efficient");
+  const auto forward = [packed](const PackedAttentionShape& shape) {
+    return [packed, shape] {
+      at::Tensor statistics;
+      packed_attention(packed, shape, statistics);
+    };
+  };
+  const auto backward = [packed, d_out](const PackedAttentionShape& shape) {
+    at::Tensor statistics;
+    const auto out = packed_attention(packed, shape, statistics);
+    return [packed, d_out, shape, statistics, out] { packed_attention_gradient(d_out, packed, out, statistics, shape); };
+  };
+  table.row(text.str() + " forward", {.flops = flops}, forward(ours), forward(by_aten));
+  table.row(text.str() + " backward", {.flops = 2.5 * flops}, backward(ours), backward(by_aten));
+}
+
+Batch masked_rows(int64_t rows, int64_t length) {
+  Batch batch;
+  batch.tokens = at::zeros({rows, length}, at::kInt);
+  return batch;
+}
+
+// Two or three documents a row, of changing lengths.
+Batch with_documents(int64_t rows, int64_t length) {
+  auto batch = masked_rows(rows, length);
+  batch.segments = at::zeros(batch.tokens.sizes(), at::kInt);
+  for (int64_t row = 0; row < rows; ++row) {
+    const int64_t first = 100 + row * 397 % (length - 200), second = first + (length - first) / (1 + row % 3);
+    batch.segments[row].narrow(0, 0, first).fill_(1);
+    batch.segments[row].narrow(0, first, second - first).fill_(2);
+    batch.segments[row].narrow(0, second, length - second).fill_(3);
+  }
+  batch.documents = document_starts(batch.segments);
+  return batch.to(at::kCUDA);
+}
+
+Batch with_prefix(int64_t rows, int64_t length) {
+  auto batch = masked_rows(rows, length);
+  batch.bidirectional = at::zeros(batch.tokens.sizes(), at::kBool);
+  for (int64_t row = 0; row < rows; ++row) batch.bidirectional[row].narrow(0, 0, 100 + row * 397 % (length - 200)).fill_(true);
+  return batch.to(at::kCUDA);
+}
+
+void all_masks(Table& table, const PackedAttentionShape& heads, int64_t rows, int64_t length) {
+  const auto plain = masked_rows(rows, length).to(at::kCUDA);
+  mask_rows(table, heads, {Visibility::causal, 0}, plain);
+  mask_rows(table, heads, {Visibility::full, 0}, plain);
+  mask_rows(table, heads, {Visibility::causal, 256}, plain);
+  mask_rows(table, heads, {Visibility::causal, 0}, with_documents(rows, length));
+  mask_rows(table, heads, {Visibility::causal, 256}, with_documents(rows, length));
+  mask_rows(table, heads, {Visibility::full, 0}, with_documents(rows, length));
+  mask_rows(table, heads, {Visibility::prefix, 0}, with_prefix(rows, length));
 }
 
 }  // namespace
 
 void attention_rows(Table& table) {
+  all_masks(table, {.num_heads = 12, .num_kv_heads = 12, .head_size = 64}, 64, 1024);
+  all_masks(table, {.num_heads = 32, .num_kv_heads = 8, .head_size = 128}, 4, 4096);
   Attention attention;
   rows(table, attention, {.batch = 64, .length = 1024, .num_heads = 12, .num_kv_heads = 12, .head_size = 64});
   rows(table, attention, {.batch = 16, .length = 1024, .num_heads = 25, .num_kv_heads = 25, .head_size = 64});
