@@ -38,8 +38,8 @@ PackedAttentionShape Attention::packed_heads() const {
       .num_heads = shape_.num_heads / axis_.size(), .num_kv_heads = shape_.num_kv_heads / axis_.size(), .head_size = head_size_};
 }
 
-AttentionHalf Attention::half(const Norm& norm, const StreamLayout& stream, const PackedAttentionShape& pattern, const RotaryTable& rotary,
-                              const at::Tensor& positions) const {
+AttentionHalf Attention::half(const Norm& norm, const StreamLayout& stream, const PackedAttentionShape& pattern,
+                              const RotaryTable& rotary, const at::Tensor& positions) const {
   return {.norm = norm.weights(),
           .input = input_.packed(),
           .output = output_->weights(),

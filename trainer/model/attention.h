@@ -21,7 +21,8 @@ struct KeyValueCache {
   int64_t length = 0;
 };
 
-// The residual stream as `stream` says, to what is added to it. Query, key and value weights are separate parameters that lie side by side in flat storage.
+// The residual stream as `stream` says, to what is added to it. Query, key and value weights are separate parameters that lie
+// side by side in flat storage.
 class Attention : public torch::nn::Module {
  public:
   Attention(const ModelContext& context, const AttentionShape& shape);

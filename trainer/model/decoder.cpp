@@ -53,8 +53,8 @@ at::Tensor DecoderBlock::forward(at::Tensor x, const StreamLayout& stream, const
   return x + drop(feed_forward_->forward(feed_forward_norm_->forward(x), stream), stream, "feed_forward", stream_positions);
 }
 
-ResidualStream DecoderBlock::forward(ResidualStream x, const StreamLayout& stream, const PackedAttentionShape& pattern, const RotaryTable& rotary,
-                                     const at::Tensor& positions, Recompute recompute) const {
+ResidualStream DecoderBlock::forward(ResidualStream x, const StreamLayout& stream, const PackedAttentionShape& pattern,
+                                     const RotaryTable& rotary, const at::Tensor& positions, Recompute recompute) const {
   return transformer_block(x, attention_->half(*attention_norm_, stream, pattern, rotary, positions),
                            feed_forward_->half(*feed_forward_norm_, stream), recompute);
 }
@@ -263,7 +263,8 @@ double Decoder::activation_bytes(int64_t rows, int64_t length) const {
   // Floats of one token. A block keeps its input and its middle; what both norms return, and an RMS norm the unscaled values too;
   // queries, keys, values (spread to all heads) and what attention mixed; before and after each activation; masks of dropout.
   const double inner = shared * static_cast<double>(o.feed_forward_size) * (is_gated(o.activation) ? 4 : 2);
-  double block = stream * (2 * d + (o.norm == NormKind::rms_norm ? 4 : 2) * d + (o.dropout > 0 ? 2 * d : 0)) + shared * 4 * d + inner;
+  double block =
+      stream * (2 * d + (o.norm == NormKind::rms_norm ? 4 : 2) * d + (o.dropout > 0 ? 2 * d : 0)) + shared * 4 * d + inner;
   // Around the blocks: the embedding, the last norm, and the gradient that the loss leaves for its states.
   double around = 4 * d + (o.dropout > 0 ? d : 0);
   // Backward holds the gradients of one half's inside beside those of its ends.

@@ -70,7 +70,8 @@ class DecoderBlock : public torch::nn::Module {
   PackedAttentionShape packed_heads() const { return attention_->packed_heads(); }
 
  private:
-  at::Tensor drop(const at::Tensor& x, const StreamLayout& stream, std::string_view half, const at::Tensor& stream_positions) const;
+  at::Tensor drop(const at::Tensor& x, const StreamLayout& stream, std::string_view half,
+                  const at::Tensor& stream_positions) const;
 
   double dropout_;
   Random random_;

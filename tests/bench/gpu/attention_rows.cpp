@@ -169,12 +169,13 @@ Batch with_prefix(int64_t rows, int64_t length) {
   return batch.to(at::kCUDA);
 }
 
-void all_masks(Table& table, const PackedAttentionShape& heads, int64_t rows, int64_t length) {
+void every_mask(Table& table, const PackedAttentionShape& heads, int64_t rows, int64_t length) {
   const auto plain = masked_rows(rows, length).to(at::kCUDA);
   mask_rows(table, heads, {Visibility::causal, 0}, plain);
-  mask_rows(table, heads, {Visibility::full, 0}, plain);
   mask_rows(table, heads, {Visibility::causal, 256}, plain);
   mask_rows(table, heads, {Visibility::causal, 0}, with_documents(rows, length));
+  if (heads.head_size != 64) return;
+  mask_rows(table, heads, {Visibility::full, 0}, plain);
   mask_rows(table, heads, {Visibility::causal, 256}, with_documents(rows, length));
   mask_rows(table, heads, {Visibility::full, 0}, with_documents(rows, length));
   mask_rows(table, heads, {Visibility::prefix, 0}, with_prefix(rows, length));
@@ -183,8 +184,8 @@ void all_masks(Table& table, const PackedAttentionShape& heads, int64_t rows, in
 }  // namespace
 
 void attention_rows(Table& table) {
-  all_masks(table, {.num_heads = 12, .num_kv_heads = 12, .head_size = 64}, 64, 1024);
-  all_masks(table, {.num_heads = 32, .num_kv_heads = 8, .head_size = 128}, 4, 4096);
+  every_mask(table, {.num_heads = 12, .num_kv_heads = 12, .head_size = 64}, 64, 1024);
+  every_mask(table, {.num_heads = 32, .num_kv_heads = 8, .head_size = 128}, 4, 4096);
   Attention attention;
   rows(table, attention, {.batch = 64, .length = 1024, .num_heads = 12, .num_kv_heads = 12, .head_size = 64});
   rows(table, attention, {.batch = 16, .length = 1024, .num_heads = 25, .num_kv_heads = 25, .head_size = 64});
