@@ -17,6 +17,7 @@ import sys
 import tarfile
 import tempfile
 import time
+import traceback
 
 import gpu_state
 import report as tables
@@ -88,7 +89,7 @@ class Bench:
             last = tuple({n: v for n, v in found.items() if n == "ours"} for found in (windows, memory, failed))
             rates = {n: [scale * one["tokens_per_second"] for one in many] for n, many in windows.items()}
             for n in names:
-                if windows[n] and not (n == "ours" and told):
+                if windows.get(n) and not (n == "ours" and told):
                     self.report.contestant(name, n, windows[n], memory.get(n))
                     told = told or n == "ours"
             for peer in (n for n in names if n != "ours"):
@@ -257,6 +258,8 @@ def main():
                     alone[name]()
                 elif "gpt2-124m" not in a.only or "nanogpt" not in a.contestants:
                     bench.memory()
+            except Exception:  # the other workloads' figures are worth having all the same
+                traceback.print_exc()
             finally:
                 told()
     print(tables.ratios([report.heading], report.ratios), tables.details(report.details), sep="\n")
