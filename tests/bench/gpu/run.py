@@ -57,15 +57,15 @@ class Bench:
         try:
             for name in names:
                 c = self.catalog.make(name, workload)
+                running.append(c)
                 try:
                     say(f"{workload.config}: {NAMES[name]} starts")
                     before = gpu_state.memory_used()
                     say(f"{workload.config}: {NAMES[name]} ready after {c.start():.1f} s")
-                    running.append(c)
                     grown[name] = max(gpu_state.memory_used() - before, 0)
                 except Gone as gone:
                     failed[name] = str(gone)
-                    c.close()
+                    running.pop().close()
 
             def weigh():
                 memory.update({c.name: gpu_state.memory_of(c.process.pid) or grown[c.name] for c in running})
