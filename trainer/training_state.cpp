@@ -37,7 +37,8 @@ std::vector<at::Tensor> gathered(const FlatStorage& storage, const at::Tensor& o
     auto whole = at::empty({bucket.count()}, owned.options());
     data.all_gather(whole, owned.narrow(0, shard.packed, shard.count()));
     for (size_t i = 0; i < ranges.size(); ++i) {
-      const int64_t begin = std::max(bucket.begin, ranges[i].offset), end = std::min(bucket.end, ranges[i].offset + ranges[i].count);
+      const int64_t begin = std::max(bucket.begin, ranges[i].offset),
+                    end = std::min(bucket.end, ranges[i].offset + ranges[i].count);
       if (begin >= end || !values[i].defined()) continue;
       values[i].narrow(0, begin - ranges[i].offset, end - begin).copy_(whole.narrow(0, begin - bucket.begin, end - begin));
     }

@@ -1,9 +1,10 @@
 // Layout changes no curve: data x tensor, sharded optimizers and split streams against one rank, 20 steps with clipping.
+#include "tests/support/training.h"
+
 #include <gtest/gtest.h>
 #include <mpi.h>
 
 #include "tests/support/network.h"
-#include "tests/support/training.h"
 
 namespace lacuna {
 namespace {

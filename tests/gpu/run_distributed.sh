@@ -31,7 +31,7 @@ job() {
 
 failed=0
 for ranks in 2 4; do
-  echo "== $ranks ranks: collectives and gradients"
+  echo "== $ranks ranks: collectives, gradients and curves"
   job $ranks "$programs/gpu_distributed_tests" --ranks=$ranks --gtest_color=no "$@" || failed=1
 done
 

@@ -119,8 +119,9 @@ class Training {
 }  // namespace
 
 std::string words(Mesh& mesh, const TrainingSettings& s) {
-  return std::to_string(mesh.data().size()) + "x" + std::to_string(mesh.tensor().size()) + (s.shard_optimizer ? ", sharded" : "") +
-         (s.sequence ? ", split stream" : "") + (s.fused ? ", fused" : "") + (s.record ? ", recorded" : "");
+  return std::to_string(mesh.data().size()) + "x" + std::to_string(mesh.tensor().size()) +
+         (s.shard_optimizer ? ", sharded" : "") + (s.sequence ? ", split stream" : "") + (s.fused ? ", fused" : "") +
+         (s.record ? ", recorded" : "");
 }
 
 Curve train(Mesh& mesh, at::Device device, const TrainingSettings& settings) { return Training(mesh, device, settings).run(); }

@@ -145,7 +145,8 @@ void FlatStorage::check_views() const {
   const auto* gradients = static_cast<const float*>(gradients_.const_data_ptr());
   for (size_t i = 0; i < values_.size(); ++i) {
     const at::Tensor& value = values_[i];
-    if (value.const_data_ptr() != values + ranges_[i].offset * parameters_.element_size()) throw misuse(ranges_[i].name, "no longer lies in the flat buffer");
+    if (value.const_data_ptr() != values + ranges_[i].offset * parameters_.element_size())
+      throw misuse(ranges_[i].name, "no longer lies in the flat buffer");
     if (!value.requires_grad()) continue;
     if (!value.grad().defined() || value.grad().const_data_ptr() != gradients + ranges_[i].offset) {
       throw misuse(ranges_[i].name,

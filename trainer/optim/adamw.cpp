@@ -79,6 +79,8 @@ void AdamW::update(const at::Tensor& scale) {
   if (storage_.is_sharded()) storage_.zero_gradients();  // those of the other ranks' shards too
 }
 
-std::vector<std::pair<std::string, at::Tensor>> AdamW::state() const { return {{"first_moment", first_}, {"second_moment", second_}}; }
+std::vector<std::pair<std::string, at::Tensor>> AdamW::state() const {
+  return {{"first_moment", first_}, {"second_moment", second_}};
+}
 
 }  // namespace lacuna

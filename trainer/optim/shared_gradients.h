@@ -1,6 +1,6 @@
 // The sum over the tensor axis of the gradients of parameters that all its ranks hold whole, such as norms and the biases behind
-// row-parallel products, where each rank has seen only its share of the positions (model/stream_layout.h). They are few and small:
-// one message a step, after the last micro-batch.
+// row-parallel products, where each rank has seen only its share of the positions (model/stream_layout.h). They are few and
+// small: one message a step, after the last micro-batch.
 #pragma once
 #include <vector>
 

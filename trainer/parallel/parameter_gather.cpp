@@ -13,7 +13,8 @@ ParameterGather::ParameterGather(const std::vector<BucketParameter>& parameters,
   const auto& buckets = layout_.buckets();
   for (const auto& parameter : parameters) {
     size_t messages = 0;
-    while (messages < buckets.size() && buckets[buckets.size() - 1 - messages].begin < parameter.offset + parameter.count) ++messages;
+    while (messages < buckets.size() && buckets[buckets.size() - 1 - messages].begin < parameter.offset + parameter.count)
+      ++messages;
     needs_[parameter.variable.unsafeGetTensorImpl()] = messages;
   }
 }
@@ -31,7 +32,8 @@ void ParameterGather::start() {
 void ParameterGather::wait(const at::Tensor& parameter) {
   if (works_.empty()) return;
   const auto found = needs_.find(parameter.unsafeGetTensorImpl());
-  if (found == needs_.end()) throw Error(ExitCode::internal, "ParameterGather: a network waits for a parameter that it never declared");
+  if (found == needs_.end())
+    throw Error(ExitCode::internal, "ParameterGather: a network waits for a parameter that it never declared");
   wait_until(found->second);
 }
 
