@@ -69,7 +69,8 @@ __global__ __launch_bounds__(kLanes* kTileRows) void column_sums_kernel(T* value
                                                                         int64_t rows_per_block, float* partial) {
   using Packed = Pack<T, kWidth>;
   const int64_t column = (static_cast<int64_t>(blockIdx.x) * kLanes + threadIdx.x) * kWidth;
-  const int64_t first = blockIdx.y * rows_per_block;
+  // From the last run of rows to the first: the last rows are those that the product before this left in the cache.
+  const int64_t first = (gridDim.y - 1 - blockIdx.y) * rows_per_block;
   const int64_t last = first + rows_per_block < rows ? first + rows_per_block : rows;
   float sum[kWidth] = {};
   if (column < columns) {

@@ -23,12 +23,6 @@ __global__ __launch_bounds__(kLanes* kTileRows) void add_partial_sums_kernel(int
   sums[column] += total;
 }
 
-template <typename T>
-__global__ __launch_bounds__(kLanes* kTileRows) void add_sums_kernel(int64_t columns, const T* more, float* sums) {
-  const int64_t column = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (column < columns) sums[column] += to_float(more[column]);
-}
-
 template <typename T, int kWidth>
 int64_t launch(int64_t rows, int64_t columns, const void* values, int64_t stride, float* partial, cudaStream_t stream) {
   const auto tiling = tile(rows, columns, kWidth);
@@ -69,18 +63,6 @@ void add_partial_sums(int64_t num_partial, int64_t columns, const float* partial
   const auto blocks = static_cast<unsigned>((columns + kLanes - 1) / kLanes);
   add_partial_sums_kernel<<<blocks, dim3(kLanes, kTileRows), 0, stream>>>(num_partial, columns, partial, sums);
   check_launch("add_partial_sums_kernel");
-}
-
-void add_sums(Element element, int64_t columns, const void* more, float* sums, cudaStream_t stream) {
-  if (columns == 0) return;
-  constexpr int kThreads = kLanes * kTileRows;
-  const auto blocks = static_cast<unsigned>((columns + kThreads - 1) / kThreads);
-  if (element == Element::bf16) {
-    add_sums_kernel<<<blocks, kThreads, 0, stream>>>(columns, static_cast<const __nv_bfloat16*>(more), sums);
-  } else {
-    add_sums_kernel<<<blocks, kThreads, 0, stream>>>(columns, static_cast<const float*>(more), sums);
-  }
-  check_launch("add_sums_kernel");
 }
 
 }  // namespace lacuna::cuda

@@ -15,7 +15,4 @@ void column_sum(Element element, int64_t rows, int64_t columns, const void* valu
 // sums[c] += the sum over p of partial[p][c]; partial (num_partial, columns), contiguous.
 void add_partial_sums(int64_t num_partial, int64_t columns, const float* partial, float* sums, cudaStream_t stream);
 
-// sums[c] += more[c]; more (columns) of `element`.
-void add_sums(Element element, int64_t columns, const void* more, float* sums, cudaStream_t stream);
-
 }  // namespace lacuna::cuda

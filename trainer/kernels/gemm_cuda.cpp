@@ -138,48 +138,33 @@ void Gemm::input_gradient_gelu(const LinearShape& s, GemmInput dy, GemmInput w, 
   const std::lock_guard lock(state_->mutex);
   auto& planner = state_->planner;
   const SumSpace space(planner, s.rows, s.in);
-  auto* const aux = const_cast<void*>(pre_activation.data);
-
   const MatmulOperands plain_operands{w.data, dy.data, dz.data, nullptr, nullptr};
-  const MatmulOperands gelu_operands{w.data, dy.data, dz.data, nullptr, aux};
-  const MatmulOperands fused_operands{w.data, dy.data, dz.data, space.sums, aux};
+  const MatmulOperands gelu_operands{w.data, dy.data, dz.data, nullptr, const_cast<void*>(pre_activation.data)};
   const auto product = input_gradient_problem(s, dy, w, dz, false);
   const auto plain = with(product, CUBLASLT_EPILOGUE_DEFAULT, 0, plain_operands);
   const auto with_gelu = with(product, CUBLASLT_EPILOGUE_DGELU, pre_activation.stride, gelu_operands);
-  const auto fused = with(product, CUBLASLT_EPILOGUE_DGELU_BGRAD, pre_activation.stride, fused_operands);
-  const auto sum_pass = [&](float* out) { column_sum(s.element, s.rows, s.in, dz.data, dz.stride, out, space.partial, stream); };
+  const auto sum_pass = [&](float* out) {
+    if (out != nullptr) column_sum(s.element, s.rows, s.in, dz.data, dz.stride, out, space.partial, stream);
+  };
   const auto gelu_pass = [&](float* out) {
     gelu_backward(s.element, s.rows, s.in, pre_activation.data, pre_activation.stride, dz.data, dz.stride, out, space.partial,
                   stream);
   };
-  const auto key = [&](const char* name) { return pass_key(name, s.element, s.rows, s.in, dz.stride, pre_activation.stride); };
-
-  if (bias_gradient == nullptr) {
-    const auto routes = [&] {
-      return std::vector<GemmRoute>{{with_gelu, gelu_operands, "", {}},
-                                    {plain, plain_operands, key("gelu_backward"), [&] { gelu_pass(nullptr); }}};
-    };
-    if (planner.choose(with_gelu, routes, stream) == 0) return planner.run(with_gelu, gelu_operands, stream);
-    planner.run(plain, plain_operands, stream);
-    return gelu_pass(nullptr);
-  }
   const auto routes = [&] {
-    const auto add = [&] { add_sums(s.element, s.in, space.partial, space.sums, stream); };
-    return std::vector<GemmRoute>{{fused, fused_operands, key("add_sums"), add},
-                                  {with_gelu, gelu_operands, key("column_sum"), [&] { sum_pass(space.sums); }},
-                                  {plain, plain_operands, key("gelu_backward_and_sum"), [&] { gelu_pass(space.sums); }}};
+    float* const sums = bias_gradient == nullptr ? nullptr : space.sums;
+    const auto key = [&](const char* name, const char* name_with_sums) {
+      return pass_key(sums == nullptr ? name : name_with_sums, s.element, s.rows, s.in, dz.stride, pre_activation.stride);
+    };
+    return std::vector<GemmRoute>{
+        {with_gelu, gelu_operands, sums == nullptr ? "" : key("", "column_sum"), [&, sums] { sum_pass(sums); }},
+        {plain, plain_operands, key("gelu_backward", "gelu_backward_and_sum"), [&, sums] { gelu_pass(sums); }}};
   };
-  switch (planner.choose(fused, routes, stream)) {
-    case 0:
-      planner.run(fused, fused_operands, stream);
-      return add_sums(s.element, s.in, space.sums, bias_gradient, stream);
-    case 1:
-      planner.run(with_gelu, gelu_operands, stream);
-      return sum_pass(bias_gradient);
-    default:
-      planner.run(plain, plain_operands, stream);
-      return gelu_pass(bias_gradient);
+  if (planner.choose(with_gelu, routes, stream) == 0) {
+    planner.run(with_gelu, gelu_operands, stream);
+    return sum_pass(bias_gradient);
   }
+  planner.run(plain, plain_operands, stream);
+  gelu_pass(bias_gradient);
 }
 
 void Gemm::weight_gradient(const LinearShape& s, GemmInput dy, GemmInput x, float* dw, int64_t dw_stride, bool accumulate,
@@ -188,27 +173,11 @@ void Gemm::weight_gradient(const LinearShape& s, GemmInput dy, GemmInput x, floa
   check_stride("dy", dy.stride, s.out), check_stride("x", x.stride, s.in), check_stride("dw", dw_stride, s.in);
   const std::lock_guard lock(state_->mutex);
   auto& planner = state_->planner;
-  const auto product = weight_gradient_problem(s, dy, x, dw_stride, accumulate);
-  const MatmulOperands plain_operands{x.data, dy.data, dw, nullptr, nullptr};
-  const auto plain = with(product, CUBLASLT_EPILOGUE_DEFAULT, 0, plain_operands);
-  if (bias_gradient == nullptr) return planner.run(plain, plain_operands, stream);
-
-  const SumSpace space(planner, s.rows, s.out);
-  const MatmulOperands fused_operands{x.data, dy.data, dw, space.sums, nullptr};
-  const auto fused = with(product, CUBLASLT_EPILOGUE_BGRADB, 0, fused_operands);
-  const auto sum_pass = [&](float* out) { column_sum(s.element, s.rows, s.out, dy.data, dy.stride, out, space.partial, stream); };
-  const auto routes = [&] {
-    const auto key = [&](const char* name) { return pass_key(name, s.element, s.rows, s.out, dy.stride, 0); };
-    const auto add = [&] { add_sums(Element::f32, s.out, space.partial, space.sums, stream); };
-    return std::vector<GemmRoute>{{fused, fused_operands, key("add_sums"), add},
-                                  {plain, plain_operands, key("column_sum"), [&] { sum_pass(space.sums); }}};
-  };
-  if (planner.choose(fused, routes, stream) == 0) {
-    planner.run(fused, fused_operands, stream);
-    return add_sums(Element::f32, s.out, space.sums, bias_gradient, stream);
-  }
-  planner.run(plain, plain_operands, stream);
-  sum_pass(bias_gradient);
+  const MatmulOperands operands{x.data, dy.data, dw, nullptr, nullptr};
+  planner.run(with(weight_gradient_problem(s, dy, x, dw_stride, accumulate), CUBLASLT_EPILOGUE_DEFAULT, 0, operands), operands,
+              stream);
+  if (bias_gradient == nullptr) return;
+  column_sum(s.element, s.rows, s.out, dy.data, dy.stride, bias_gradient, SumSpace(planner, s.rows, s.out).partial, stream);
 }
 
 GemmReport Gemm::report() const {

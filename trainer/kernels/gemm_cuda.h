@@ -70,8 +70,7 @@ class Gemm {
   void input_gradient(const LinearShape& shape, GemmInput dy, GemmInput w, GemmOutput dx, bool accumulate, cudaStream_t stream);
 
   // Through the GELU before this layer: dz = (dy W) * gelu'(z), z the pre_activation (rows, in) that forward_gelu kept; and
-  // bias_gradient (in, fp32) += the column sums of dz, for the layer that made z, unless it is null. An epilogue that makes the
-  // sums rounds them once to the element before they are added.
+  // bias_gradient (in, fp32) += the column sums of dz, for the layer that made z, unless it is null.
   void input_gradient_gelu(const LinearShape& shape, GemmInput dy, GemmInput w, GemmInput pre_activation, GemmOutput dz,
                            float* bias_gradient, cudaStream_t stream);
 

@@ -17,7 +17,7 @@ struct MatmulOperands {
   const void* a = nullptr;
   const void* b = nullptr;
   void* d = nullptr;
-  void* bias = nullptr;  // read by BIAS, written by BGRAD epilogues, in D's type: the library offers no other
+  void* bias = nullptr;  // read by BIAS epilogues
   void* aux = nullptr;   // written by GELU_AUX, read by DGELU epilogues; of d's shape and type
 };
 

@@ -56,7 +56,7 @@ __global__ __launch_bounds__(kThreads, sizeof(T) == 2 ? kBlocksPerProcessor : 1)
     }
   };
   const auto fetch = [&](int64_t row, int64_t offset, int stage) {
-    if (row < a.rows) {
+    if (row >= 0) {
       copy(a.d_normed, 0, offset, stage);
       copy(a.sum, 1, offset, stage);
       if (a.d_sum != nullptr) copy(a.d_sum, 2, offset, stage);
@@ -84,16 +84,19 @@ __global__ __launch_bounds__(kThreads, sizeof(T) == 2 ? kBlocksPerProcessor : 1)
   float weight_gradient[kChunks][kChunk] = {}, bias_gradient[kCentred ? kChunks : 1][kChunk] = {};
   float d_sums[kSums ? kChunks : 1][kChunk] = {};
   const float share = 1.0f / layout.width;
+  // From the last row to the first: the last are those that the product before this left in the cache, the first those that the
+  // next one begins with.
   const int64_t stride = static_cast<int64_t>(gridDim.x) * Layout::kRows, advance = stride * a.width;
-  int64_t row = static_cast<int64_t>(blockIdx.x) * Layout::kRows + layout.group, offset = row * a.width + layout.column;
+  int64_t row = a.rows - 1 - (static_cast<int64_t>(blockIdx.x) * Layout::kRows + layout.group),
+          offset = row * a.width + layout.column;
   fetch(row, offset, 0);
-  float next_mean = kCentred && row < a.rows ? a.mean[row] : 0.0f, next_rstd = row < a.rows ? a.rstd[row] : 0.0f;
-  for (int stage = 0; row < a.rows; row += stride, offset += advance, stage ^= 1) {
+  float next_mean = kCentred && row >= 0 ? a.mean[row] : 0.0f, next_rstd = row >= 0 ? a.rstd[row] : 0.0f;
+  for (int stage = 0; row >= 0; row -= stride, offset -= advance, stage ^= 1) {
     const float mean = next_mean, rstd = next_rstd;
-    fetch(row + stride, offset + advance, stage ^ 1);
-    if (row + stride < a.rows) {
-      next_rstd = a.rstd[row + stride];
-      if constexpr (kCentred) next_mean = a.mean[row + stride];
+    fetch(row - stride, offset - advance, stage ^ 1);
+    if (row >= stride) {
+      next_rstd = a.rstd[row - stride];
+      if constexpr (kCentred) next_mean = a.mean[row - stride];
     }
     __pipeline_wait_prior(1);
 

@@ -13,8 +13,10 @@ __global__ __launch_bounds__(kThreads) void norm_forward_rows(NormForward a) {
   using Layout = RowLayout<T, kChunks, kRowWarps>;
   __shared__ float slots[2][kWarps];
   const Layout layout(a.width);
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * Layout::kRows + layout.group;
-  if (row >= a.rows) return;  // all threads of the row together
+  // From the last row to the first: the last are those that the product before this left in the cache, the first those that the
+  // next one begins with.
+  const int64_t row = a.rows - 1 - (static_cast<int64_t>(blockIdx.x) * Layout::kRows + layout.group);
+  if (row < 0) return;  // all threads of the row together
   const int64_t begin = row * a.width + layout.column;
   const T* residual = static_cast<const T*>(a.residual) + begin;
   const T* delta = static_cast<const T*>(a.delta) + begin;

@@ -1,5 +1,5 @@
 // Every matrix product of a block's linear layers: the best of eight suggestions beside ATen; the library's first suggestion;
-// GELU and bias gradients fused into the products beside passes of their own.
+// GELU fused into the products beside passes of its own.
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/gelu.h>
@@ -88,9 +88,6 @@ void plain_rows(Table& table, Ways& ways, const std::string& name, const LinearS
   table.row(
       name + " weight gradient", l.work(), [&] { weight(ways.best); }, aten_weight);
   table.row(name + " weight gradient, first suggestion", l.work(), [&] { weight(ways.first); });
-  if (!with_bias) return;
-  table.row(name + " weight gradient, bias fused", l.work(), [&] { weight(ways.fused); });
-  table.row(name + " weight gradient, bias separate", l.work(), [&] { weight(ways.separate); });
 }
 
 void gelu_rows(Table& table, Ways& ways, const Model& m) {
@@ -123,8 +120,8 @@ void gelu_rows(Table& table, Ways& ways, const Model& m) {
         at::mm_out(dx, l.dy, l.w);
         l.sums.narrow(0, 0, s.in).add_(at::gelu_backward(dx, l.pre, "tanh").sum(0));
       });
-  table.row(name + " down, GELU and bias fused", l.work(), [&] { run(ways.fused); });
-  table.row(name + " down, GELU and bias separate", l.work(), [&] { run(ways.separate); });
+  table.row(name + " down, GELU fused", l.work(), [&] { run(ways.fused); });
+  table.row(name + " down, GELU separate", l.work(), [&] { run(ways.separate); });
 }
 
 }  // namespace
