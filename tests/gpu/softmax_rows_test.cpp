@@ -254,13 +254,7 @@ TEST(SoftmaxPartsOnDevice, RanksJoinedEqualTheWhole) {
         parts.push_back(softmax_parts(slice, real, in.targets, local * r));
       }
       const auto joined = combine_softmax_parts(at::stack(parts));
-      EXPECT_NEAR(loss_of(joined, in.weights), expected.loss_rows.sum().item<double>(), 1e-3)
-          << "of each rank and row maximum, sum and target:\n"
-          << at::stack(parts) << "\njoined:\n"
-          << joined << "\nweights:\n"
-          << in.weights << "\ntargets:\n"
-          << in.targets << "\nexpected:\n"
-          << expected.loss_rows;
+      EXPECT_NEAR(loss_of(joined, in.weights), expected.loss_rows.sum().item<double>(), 1e-3) << "joined:\n" << joined;
       for (int64_t r = 0; r < ranks; ++r) {
         const int64_t real = std::clamp<int64_t>(vocabulary - local * r, 0, local);
         softmax_gradient(slices[r], real, in.targets, local * r, joined, in.weights);

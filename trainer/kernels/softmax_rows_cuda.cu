@@ -123,6 +123,9 @@ __global__ void combine_kernel(float* joined, const float* parts, int64_t num_ra
   if (i >= num_rows) return;
   float maximum = -kInfinity, sum = 0, target = 0;
   for (int64_t r = 0; r < num_ranks; ++r) maximum = fmaxf(maximum, parts[(r * num_rows + i) * 3]);
+  // Not unrolled: of four iterations at a time nvcc 13.0 reads the wrong elements (part[1] for part[0] in the second and third,
+  // the next row for part[2] in the fourth), so that four ranks and more had a wrong loss.
+#pragma unroll 1
   for (int64_t r = 0; r < num_ranks; ++r) {
     const float* part = parts + (r * num_rows + i) * 3;
     if (part[1] != 0) sum += part[1] * exponential(part[0], shift_of(maximum));  // 0: a rank that holds only padding
