@@ -1,9 +1,10 @@
 #include "trainer/kernels/linear_cross_entropy.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/core/Reduction.h>
+#include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
-#include <ATen/ops/logsumexp.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -104,8 +105,8 @@ at::Tensor linear_cross_entropy_reference(const at::Tensor& states, const at::Te
                                           const at::Tensor& weights, int64_t vocabulary_size, Communicator& axis) {
   const auto all = gather_from_axis(at::linear(states, weight), axis);
   const auto logits = all.narrow(-1, 0, vocabulary_size).to(at::promote_types(all.scalar_type(), at::kFloat));
-  const auto target_logits = logits.gather(-1, targets.to(at::kLong).unsqueeze(-1)).squeeze(-1);
-  return (weights * (at::logsumexp(logits, -1) - target_logits)).sum();
+  const auto losses = at::cross_entropy_loss(logits.flatten(0, -2), targets.flatten().to(at::kLong), {}, at::Reduction::None);
+  return (weights.flatten() * losses).sum();
 }
 
 }  // namespace lacuna
