@@ -94,7 +94,8 @@ class Trainer {
 
   TrainerParts p_;
   TrainerPlan plan_;
-  Graph first_, accumulate_, last_;  // of a micro-batch; of a step's first one; of its last one, the only one perhaps, with the update
+  // Of a step's first micro-batch, where that gathers parameters; of one like the others; of the last one, with the update.
+  Graph first_, accumulate_, last_;
   BatchSlot batch_;
   int64_t document_room_ = 0;  // of Batch::documents; the prefetch thread's
   at::Tensor totals_, results_;  // float64, on the device, as trainer.cpp numbers them

@@ -15,4 +15,8 @@ void Architecture::wait_for(const std::vector<at::Tensor>& parameters) const {
   for (const auto& parameter : parameters) gather_->wait(parameter);
 }
 
+void Architecture::wait_for(const torch::nn::Module& part) const {
+  if (gather_ != nullptr) wait_for(part.parameters());  // which are found by walking a tree
+}
+
 }  // namespace lacuna

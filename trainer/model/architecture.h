@@ -86,7 +86,7 @@ class Architecture : public torch::nn::Module {
 
  protected:
   void wait_for(const std::vector<at::Tensor>& parameters) const;
-  void wait_for(const torch::nn::Module& part) const { wait_for(part.parameters()); }
+  void wait_for(const torch::nn::Module& part) const;
 
  private:
   ParameterGather* gather_ = nullptr;
