@@ -70,7 +70,9 @@ int train(const TrainArguments& arguments) {
   const FailureNote starting(run.folder, [&run] { return run.first_step - 1; });
   RankLog log(run.folder, mpi.rank());
   Screen screen(mpi.rank() == 0, layout.steps);
-  screen.note(format_table(describe_run(experiment, layout, *network, vocabulary)));
+  const auto banner = format_table(describe_run(experiment, layout, *network, vocabulary));
+  screen.note(banner);
+  log.write(banner);
 
   FlatStorage storage(network->parameters, layout.data, device.device(), compute_type(experiment),
                       sharding_of(experiment, layout, mesh->data().rank()));

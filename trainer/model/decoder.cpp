@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 
 #include "data/documents.h"
 #include "data/error.h"
@@ -220,7 +221,13 @@ Backends Decoder::backends(int64_t rows, int64_t length, bool documents) const {
 at::Tensor Decoder::fused_stack(const Batch& batch) const {
   const auto& o = options_;
   const int64_t num_documents = batch.documents.defined() ? batch.documents.size(0) - 1 : 0;
-  const auto pattern = packed_pattern(batch.rows(), batch.length(), batch.segments.defined(), num_documents).of(batch);
+  const auto found = packed_pattern(batch.rows(), batch.length(), batch.segments.defined(), num_documents);
+  // The banner speaks of training's first rows; others, and longer lists of documents, may fare otherwise.
+  if (found.refusal() != told_refusal_ && mesh_.world().rank() == 0) {
+    told_refusal_ = found.refusal();
+    std::fprintf(stderr, "lacuna: %lld rows of attention by %s\n", static_cast<long long>(batch.rows()), found.backend().c_str());
+  }
+  const auto pattern = found.of(batch);
   if (o.position == PositionKind::rotary && !rotary_.cosine.defined()) {
     rotary_ = rotary_table(max_length_, o.hidden_size / o.num_heads, o.rotary_base, batch.tokens.device());
   }

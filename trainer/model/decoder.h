@@ -118,7 +118,8 @@ class Decoder : public Architecture {
   const Operations& operations_;
   bool fused_, sequence_, deterministic_;
   Recompute recompute_;
-  mutable RotaryTable rotary_;  // of the fused halves, made at their first use on the device where they are
+  mutable std::string told_refusal_;  // of cuDNN's attention, the last that was told
+  mutable RotaryTable rotary_;        // of the fused halves, made at their first use on the device where they are
   int64_t max_length_;
   int64_t vocabulary_size_;
   Random random_;

@@ -21,7 +21,8 @@ class PackedPattern {
                 int64_t num_documents);
   // The shape with what it reads of the batch.
   PackedAttentionShape of(const Batch& batch) const;
-  std::string backend() const;  // "cuDNN 9.19.0", or ATen's and why
+  std::string backend() const;                             // "cuDNN 9.19.0", or ATen's and why
+  const std::string& refusal() const { return refusal_; }  // cuDNN's; empty where it attends
 
  private:
   PackedAttentionShape shape_;
