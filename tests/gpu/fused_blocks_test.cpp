@@ -2,9 +2,11 @@
 // other.
 #include <ATen/ops/equal.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
 
+#include "data/documents.h"
 #include "tests/support/device_compare.h"
 #include "tests/support/network.h"
 #include "trainer/model/flat_storage.h"
@@ -24,7 +26,18 @@ struct Shape {
   std::string name;
   DecoderOptions options;
   int64_t rows, length;
+  bool documents = false;
 };
+
+DecoderOptions with_window(DecoderOptions options) {
+  options.window = 20;
+  return options;
+}
+
+DecoderOptions with_prefix(DecoderOptions options) {
+  options.visibility = Visibility::prefix;
+  return options;
+}
 
 // Widths that fill lines of 32, rows and lengths that fill nothing.
 std::vector<Shape> shapes() {
@@ -56,7 +69,35 @@ std::vector<Shape> shapes() {
           {"exact gelu", exact, 3, 100},
           {"llama", llama, 5, 129},
           {"qwen", qwen, 2, 257},
-          {"biased", biased, 3, 70}};
+          {"biased", biased, 3, 70},
+          {"by document", gpt2, 4, 129, true},
+          {"window", with_window(llama), 3, 129},
+          {"window by document", with_window(llama), 4, 100, true},
+          {"prefix", with_prefix(llama), 3, 129},
+          {"prefix by document", with_prefix(gpt2), 4, 70, true}};
+}
+
+// Three documents a row, the last of one token, and a prefix of a third where there is to be one.
+Batch batch_of(const Shape& shape) {
+  auto batch = random_batch(shape.rows, shape.length, kVocabulary);
+  if (shape.documents) {
+    batch.segments = at::zeros(batch.tokens.sizes(), at::kInt);
+    batch.positions = at::zeros(batch.tokens.sizes(), at::kInt);
+    auto *segment = batch.segments.data_ptr<int32_t>(), *position = batch.positions.data_ptr<int32_t>();
+    for (int64_t row = 0; row < shape.rows; ++row) {
+      const int64_t second = shape.length * (row + 1) / (shape.rows + 1), third = shape.length - 1;
+      for (int64_t t = 0; t < shape.length; ++t) {
+        *segment++ = 1 + (t >= second) + (t >= third);
+        *position++ = static_cast<int32_t>(t - (t >= third ? third : t >= second ? second : 0));
+      }
+    }
+    batch.documents = document_starts(batch.segments);
+  }
+  if (shape.options.visibility == Visibility::prefix) {
+    batch.bidirectional = at::zeros(batch.tokens.sizes(), at::kBool);
+    batch.bidirectional.narrow(1, 0, shape.length / 3).fill_(true);
+  }
+  return batch;
 }
 
 struct Result {
@@ -75,7 +116,7 @@ Result run(const Shape& shape, at::ScalarType type, const Execution& execution) 
     const torch::NoGradGuard no_grad;
     for (size_t i = 0; i < values.size(); ++i) network->parameters[i].value.copy_(values[i]);
   }
-  const auto batch = random_batch(shape.rows, shape.length, kVocabulary).to(at::kCUDA);
+  const auto batch = batch_of(shape).to(at::kCUDA);
   network->decoder->train();
   const auto loss = network->decoder->head().loss(network->decoder->forward(batch).states, batch.targets, batch.weights);
   loss.backward();
