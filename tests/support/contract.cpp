@@ -229,7 +229,8 @@ ContractRun::ContractRun(const Pair& p, const Place& where) : pair(p), place(whe
                                                         .vocabulary_size = vocabulary_size,
                                                         .max_length = kLength,
                                                         .seed = 1,
-                                                        .fused = place.fused});
+                                                        .fused = place.fused,
+                                                        .deterministic = place.fused});
   parameters = table.list(*architecture);
   storage = std::make_unique<FlatStorage>(parameters, 1, place.device, place.compute);
   initialize(parameters, 1, 0, 1);
