@@ -8,7 +8,6 @@
 
 #include "data/hdf5_corpus.h"
 #include "data/tokenizer/tokenizer.h"
-#include "launch/device.h"
 #include "trainer/checkpoint/checkpoints.h"
 #include "trainer/evaluate/catalog.h"
 #include "trainer/optim/catalog.h"
@@ -37,7 +36,7 @@ std::vector<std::string> all_corpora(const Experiment& e) {
 
 }  // namespace
 
-Layout lay_out(const Experiment& e, int world) {
+Layout lay_out(const Experiment& e, int world, Purpose purpose) {
   const auto tensor = e.parallel.tensor;
   if (world % tensor != 0) {
     throw e.parallel_section.error("tensor", std::to_string(tensor) + " does not divide the world's " + std::to_string(world) +
@@ -58,7 +57,7 @@ Layout lay_out(const Experiment& e, int world) {
                                                        std::to_string(tensor) + " tensor ranks; use a multiple of " +
                                                        std::to_string(tensor) + ", or set parallel.sequence = false");
   }
-  const auto device = choose_device(e);
+  const auto device = choose_device(e, purpose);
   for (const auto& task : e.evaluate.tasks) find_evaluation(task);
   const int64_t tokens = global * e.batch.sequence_length;
   const int64_t steps = e.run.steps > 0 ? e.run.steps : (e.run.tokens + tokens - 1) / tokens;

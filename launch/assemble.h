@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "data/corpus.h"
+#include "launch/device.h"
 #include "objectives/catalog.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/checkpoint_writer.h"
@@ -29,7 +30,7 @@ struct Layout {
   at::DeviceType device;
 };
 // Throws usage errors at the keys that do not fit the world or one another.
-Layout lay_out(const Experiment& experiment, int world);
+Layout lay_out(const Experiment& experiment, int world, Purpose purpose = Purpose::run);
 // The tensor axis for a world that need not be the training's: the largest size that divides both.
 int64_t tensor_size_for(const Experiment& experiment, int world);
 

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 
+#include "launch/machine_rates.h"
 #include "trainer/parallel/mesh.h"
 #ifdef LACUNA_CUDA
 #include <ATen/cuda/CUDAContext.h>
@@ -16,26 +17,23 @@
 namespace lacuna {
 namespace {
 
-bool has_gpu() { return at::hasCUDA(); }
-
 #ifdef LACUNA_CUDA
 // Choices of algorithms are worth keeping from run to run: they cost seconds to find.
 std::filesystem::path choices_file() {
-  const char* cache = std::getenv("LACUNA_CACHE");
-  const char* home = std::getenv("HOME");
-  if (cache == nullptr && home == nullptr) return {};
-  const auto folder = cache != nullptr ? std::filesystem::path(cache) : std::filesystem::path(home) / ".cache" / "lacuna";
-  std::error_code ignored;  // without a folder the choices are made anew
-  std::filesystem::create_directories(folder, ignored);
-  return folder / "matmul_choices.txt";
+  const auto folder = cache_folder();
+  return folder.empty() ? folder : folder / "matmul_choices.txt";
 }
 #endif
 
 }  // namespace
 
-at::DeviceType choose_device(const Experiment& e) {
-  const bool cuda = e.run.device == DeviceChoice::cuda || (e.run.device == DeviceChoice::automatic && has_gpu());
-  if (cuda && !has_gpu()) {
+bool has_gpu() { return at::hasCUDA(); }
+
+at::DeviceType choose_device(const Experiment& e, Purpose purpose) {
+  const bool found =
+      has_gpu() || purpose == Purpose::elsewhere || (purpose == Purpose::dry_run && e.precision.compute == Compute::bf16);
+  const bool cuda = e.run.device == DeviceChoice::cuda || (e.run.device == DeviceChoice::automatic && found);
+  if (cuda && !has_gpu() && purpose == Purpose::run) {
 #ifdef LACUNA_CUDA
     throw e.run_section.error("device", "no GPU is found on this machine (nvidia-smi lists them); use \"auto\" or \"cpu\"");
 #else
@@ -44,6 +42,10 @@ at::DeviceType choose_device(const Experiment& e) {
   }
   if (!cuda && e.precision.compute == Compute::bf16) {
     throw e.precision_section.error("compute", "bf16 needs a CUDA device; the CPU computes in \"fp32\"");
+  }
+  if (e.precision.tf32 && (!cuda || e.precision.compute != Compute::fp32)) {
+    throw e.precision_section.error("tf32", std::string("concerns products of fp32 on a GPU, and this run computes in ") +
+                                                (cuda ? "bf16; leave tf32 out" : "fp32 on a CPU; leave tf32 out"));
   }
   return cuda ? at::kCUDA : at::kCPU;
 }
@@ -55,25 +57,29 @@ DeviceSession::DeviceSession(at::DeviceType type, const Experiment& experiment) 
 #ifdef LACUNA_CUDA
   device_ = at::Device(type, static_cast<c10::DeviceIndex>(local_rank() % c10::cuda::device_count()));
   stream_.emplace(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device_.index()).unwrap());
-  at::globalContext().setAllowTF32CuBLAS(false);
-  at::globalContext().setAllowTF32CuDNN(false);
+  // LibTorch's own products, which the reference kernels are made of; cuda::Gemm sums in fp32 always.
+  auto& context = at::globalContext();
+  context.setAllowTF32CuBLAS(experiment.precision.tf32);
+  context.setAllowTF32CuDNN(experiment.precision.tf32);
+  context.setAllowBF16ReductionCuBLAS(false, /*allow_splitk=*/true);
   if (experiment.run.deterministic) {
     // cuBLAS repeats its bits with a workspace of fixed size, and LibTorch refuses its products without one.
     setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
-    at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
-    at::globalContext().setDeterministicFillUninitializedMemory(false);  // kernels write all that they allocate
+    context.setDeterministicAlgorithms(true, /*warn_only=*/false);
+    context.setDeterministicFillUninitializedMemory(false);  // kernels write all that they allocate
   }
-  cuda::configure_gemm({.choices_file = choices_file(), .deterministic = experiment.run.deterministic});
+  cuda::configure_gemm(
+      {.choices_file = choices_file(), .deterministic = experiment.run.deterministic, .tf32 = experiment.precision.tf32});
 #else
   (void)experiment;
 #endif
 }
 
-std::string DeviceSession::description() const {
+std::string DeviceSession::gpu() const {
 #ifdef LACUNA_CUDA
-  if (device_.is_cuda()) return device_.str() + ", " + at::cuda::getDeviceProperties(device_.index())->name;
+  if (device_.is_cuda()) return at::cuda::getDeviceProperties(device_.index())->name;
 #endif
-  return device_.str();
+  return "";
 }
 
 }  // namespace lacuna

@@ -1,10 +1,13 @@
 #include "launch/dry_run.h"
 
 #include <algorithm>
-#include <functional>
+#include <cstdio>
 #include <numeric>
 
 #include "data/tokenizer/tokenizer.h"
+#include "launch/device.h"
+#include "launch/peak.h"
+#include "trainer/kernels/linear_cross_entropy.h"
 #include "trainer/optim/catalog.h"
 
 namespace lacuna {
@@ -17,6 +20,8 @@ constexpr double kProgramBytes = 145.0 * 1024 * 1024;
 constexpr double kHeapHoles = 1.3;
 // The loss head's logits at a time (linear_cross_entropy).
 constexpr double kLogitChunk = 1 << 21;
+// On a GPU: what CUDA, its libraries and their kernels take, measured; and the workspace of products (gemm_cuda.h).
+constexpr double kContextBytes = 560.0 * 1024 * 1024, kProductWorkspace = 72.0 * 1024 * 1024;
 
 double elements(const std::vector<int64_t>& shape) {
   return std::accumulate(shape.begin(), shape.end(), 1.0, [](double a, int64_t b) { return a * static_cast<double>(b); });
@@ -25,33 +30,114 @@ double elements(const std::vector<int64_t>& shape) {
 // Whether a block is one node of fixed kernels or what it is composed of, and why.
 std::string describe_blocks(const Experiment& e, const Backends& backends) {
   if (uses_fused_kernels(e) && backends.not_fused.empty()) return "fused blocks";
-  const std::string reason = uses_fused_kernels(e)      ? backends.not_fused
+  const std::string reason = uses_fused_kernels(e)     ? backends.not_fused
                              : e.run.reference_kernels ? "run.reference_kernels"
                                                        : "precision.compute = \"fp32\"";
   return "blocks of ordinary operations (" + reason + ")";
 }
 
-}  // namespace
-
-MemoryEstimate estimate_memory(const Experiment& e, const Layout& layout, const Network& network, const Vocabulary& vocabulary) {
+double local_parameters(const Network& network) {
   double local = 0;
   for (const auto& parameter : network.parameters) local += static_cast<double>(parameter.value.numel());
-  MemoryEstimate m;
-  m.program = kProgramBytes;
-  m.parameters = m.gradients = 4 * local;
-  const double owned = e.parallel.shard_optimizer ? local / layout.data : local;
-  m.optimizer = 4 * owned * static_cast<double>(find_optimizer(e.optimizer).states);
+  return local;
+}
+
+double hidden_size(const Network& network) {
+  const auto& table = network.parameters.front().full_shape;
+  return elements(table) / static_cast<double>(table[0]);
+}
+
+ModelWork work_of(const Experiment& e, const Layout& layout, const Network& network) {
+  return network.architecture->work(layout.micro_size, e.batch.sequence_length, e.precision.compute == Compute::bf16 ? 2 : 4);
+}
+
+MemoryEstimate memory_of_process(const Experiment& e, const Layout& layout, const Network& network, double columns) {
+  const double parameters = 4 * local_parameters(network);
+  const double optimizer = parameters / sharding_of(e, layout, 0).ranks * static_cast<double>(find_optimizer(e.optimizer).states);
+  const auto work = work_of(e, layout, network);
+  const double activations = kHeapHoles * (work.kept_bytes + work.transient_bytes);
   const double rows = static_cast<double>(layout.micro_size * e.batch.sequence_length);
-  m.activations = kHeapHoles * network.architecture->activation_bytes(layout.micro_size, e.batch.sequence_length);
   // The loss keeps its weight's gradient until backward adds it, and a chunk of logits.
-  const double hidden =
-      elements(network.parameters.front().full_shape) / static_cast<double>(network.parameters.front().full_shape[0]);
-  const double columns = static_cast<double>(padded_vocabulary(vocabulary.size)) / layout.tensor;
-  m.head = 4 * (hidden * columns + std::min(kLogitChunk, rows * columns));
+  const double head = 4 * (hidden_size(network) * columns + std::min(kLogitChunk, rows * columns));
   // While a checkpoint is written, training goes on beside the copy; after the last step the copy takes the activations' place.
   const bool beside = e.checkpoint.every > 0 && e.checkpoint.every < layout.steps;
-  m.checkpoint_copy = std::max(0.0, m.parameters + m.optimizer - (beside ? 0.0 : m.activations));
-  return m;
+  const double copy = std::max(0.0, parameters + optimizer - (beside ? 0.0 : activations));
+  return {{{"program", kProgramBytes},
+           {"parameters", parameters},
+           {"gradients", parameters},
+           {"optimizer", optimizer},
+           {"activations", activations},
+           {"head", head},
+           {"checkpoint copy", copy}}};
+}
+
+MemoryEstimate memory_of_gpu(const Experiment& e, const Layout& layout, const Network& network, double columns) {
+  const bool bf16 = e.precision.compute == Compute::bf16;
+  const double local = local_parameters(network), element_size = bf16 ? 2 : 4;
+  const double owned = local / sharding_of(e, layout, 0).ranks;
+  const auto work = work_of(e, layout, network);
+  double attention = 0;  // cuDNN sums the queries' gradient in fp32; in a fixed order over more
+  for (const auto& a : work.attention) {
+    const double queries = static_cast<double>(a.rows * a.length * a.num_heads);
+    attention = std::max(attention, 4 * queries * static_cast<double>(a.head_size + 1) +
+                                        (e.run.deterministic ? 2 * queries * static_cast<double>(a.length) : 0));
+  }
+  const double rows = std::min<double>(static_cast<double>(layout.micro_size * e.batch.sequence_length), kLogitRowsOfDevice);
+  // A chunk of logits has gone when backward is at its widest.
+  const double weight_gradient = 4 * hidden_size(network) * columns;
+  const double logits = element_size * rows * columns;
+  return {{{"CUDA and libraries", kContextBytes},
+           {"workspaces", kProductWorkspace + (bf16 ? attention : 0)},
+           {"parameters", element_size * local},
+           {"masters", bf16 ? 4 * owned : 0},
+           {"gradients", 4 * local},
+           {"optimizer", 4 * owned * static_cast<double>(find_optimizer(e.optimizer).states)},
+           {"activations", work.kept_bytes + work.transient_bytes},
+           {"head", weight_gradient + std::max(0.0, logits - work.transient_bytes)}}};
+}
+
+std::string milliseconds(double seconds) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f ms", 1e3 * seconds);
+  return text;
+}
+
+std::string products_of(const Experiment& e) {
+  if (e.precision.compute == Compute::bf16) return "of bf16, summed in fp32 (cuBLAS may not reduce in bf16)";
+  return e.precision.tf32 ? "of fp32 in TF32 (precision.tf32)" : "of fp32 in fp32 (TF32 off)";
+}
+
+}  // namespace
+
+double MemoryEstimate::total() const {
+  return std::accumulate(parts.begin(), parts.end(), 0.0, [](double sum, const auto& part) { return sum + part.second; });
+}
+
+double MemoryEstimate::operator[](const std::string& part) const {
+  for (const auto& [name, bytes] : parts) {
+    if (name == part) return bytes;
+  }
+  return 0;
+}
+
+MemoryEstimate estimate_memory(const Experiment& e, const Layout& layout, const Network& network, const Vocabulary& vocabulary) {
+  const double columns = static_cast<double>(padded_vocabulary(vocabulary.size)) / layout.tensor;
+  return layout.device == at::kCPU ? memory_of_process(e, layout, network, columns) : memory_of_gpu(e, layout, network, columns);
+}
+
+CostInput cost_of(const Experiment& e, const Layout& layout, const Network& network) {
+  const double local = local_parameters(network);
+  const auto sharding = sharding_of(e, layout, 0);
+  return {.work = work_of(e, layout, network),
+          .bf16 = e.precision.compute == Compute::bf16,
+          .tf32 = e.precision.tf32,
+          .micro_batches = static_cast<double>(layout.rows_per_rank / layout.micro_size),
+          .local_parameters = local,
+          .own_parameters = local / sharding.ranks,
+          .bucket_bytes = 4 * static_cast<double>(sharding.bucket_elements),
+          .shard_optimizer = sharding.ranks > 1,
+          .data = layout.data,
+          .tensor = layout.tensor};
 }
 
 Table describe_run(const Experiment& e, const Layout& layout, const Network& network, const Vocabulary& vocabulary) {
@@ -61,7 +147,8 @@ Table describe_run(const Experiment& e, const Layout& layout, const Network& net
   const auto backends = network.architecture->backends(layout.micro_size, e.batch.sequence_length, e.data.document_mask);
   const double flops = network.architecture->flops_per_token(e.batch.sequence_length);
   const auto count = [](int64_t value) { return format_count(static_cast<double>(value)); };
-  return {
+  const bool on_gpu = layout.device != at::kCPU;
+  Table table{
       {"run", e.run.out + "/" + e.run.name},
       {"objective", std::string(find_objective(e.objective).name)},
       {"architecture", std::string(find_architecture(e.architecture).name)},
@@ -73,8 +160,9 @@ Table describe_run(const Experiment& e, const Layout& layout, const Network& net
       {"optimizer's state", !e.parallel.shard_optimizer ? "whole on every data rank"
                             : layout.data > 1           ? "1/" + std::to_string(layout.data) + " on each data rank"
                                                         : "whole: parallel.shard_optimizer has one data rank alone"},
-      {"device", std::string(layout.device == at::kCPU ? "cpu" : "cuda") + ", " + std::string(name_of(e.precision.compute)) +
-                     (layout.device == at::kCPU ? "" : ", " + describe_blocks(e, backends))},
+      {"device", std::string(on_gpu ? "cuda" : "cpu") + ", " + std::string(name_of(e.precision.compute)) +
+                     (on_gpu ? ", " + describe_blocks(e, backends) : "") +
+                     (on_gpu && !has_gpu() ? "; this machine has none" : "")},
       {"attention", backends.attention},
       {"step", count(e.batch.global_size) + " rows x " + count(e.batch.sequence_length) + " = " + count(layout.tokens_per_step) +
                    " tokens, " + count(layout.rows_per_rank / layout.micro_size) + " micro-batches of " +
@@ -82,15 +170,37 @@ Table describe_run(const Experiment& e, const Layout& layout, const Network& net
       {"steps", count(layout.steps) + " = " + count(layout.steps * layout.tokens_per_step) + " tokens"},
       {"FLOPs per token", format_count(flops)},
       {"FLOPs in all", format_count(flops * static_cast<double>(layout.steps * layout.tokens_per_step))},
-      {"memory of a rank", format_bytes(memory.total())},
-      {"  program", format_bytes(memory.program)},
-      {"  parameters", format_bytes(memory.parameters)},
-      {"  gradients", format_bytes(memory.gradients)},
-      {"  optimizer", format_bytes(memory.optimizer)},
-      {"  activations", format_bytes(memory.activations)},
-      {"  head", format_bytes(memory.head)},
-      {"  checkpoint copy", format_bytes(memory.checkpoint_copy)},
   };
+  if (on_gpu) table.emplace_back("products", products_of(e));
+  table.emplace_back(on_gpu ? "memory of a GPU" : "memory of a rank", format_bytes(memory.total()));
+  for (const auto& [name, bytes] : memory.parts) table.emplace_back("  " + name, format_bytes(bytes));
+  return table;
+}
+
+Table describe_cost(const Experiment& e, const Layout& layout, const Network& network, const MachineRates& rates) {
+  const auto cost = predict(cost_of(e, layout, network), rates);
+  const double seconds = cost.total(), tokens = static_cast<double>(layout.tokens_per_step) / seconds;
+  const double flops = tokens * network.architecture->flops_per_token(e.batch.sequence_length) / layout.world;
+  const auto promised = promised_flops(rates.gpu, e.precision);
+  Table table{{"predicted step", milliseconds(seconds) + " on " + std::to_string(layout.world) + " x " + rates.gpu},
+              {"  products", milliseconds(cost.products)},
+              {"  attention", milliseconds(cost.attention)},
+              {"  other kernels", milliseconds(cost.passes)},
+              {"  launches", milliseconds(cost.launches)},
+              {"  optimizer", milliseconds(cost.optimizer)},
+              {"  communication", milliseconds(cost.communication()) + " that nothing hides"},
+              {"  rates", rates.measured},
+              {"tokens a second", format_count(tokens)},
+              {"model FLOP/s of a GPU",
+               format_count(flops) + (promised ? ", MFU " + format_share(flops / *promised) + " of " + format_count(*promised)
+                                               : ", MFU unknown: so is the peak of this GPU")}};
+  for (const auto& axis : cost.traffic) {
+    table.emplace_back(axis.name + " axis", std::to_string(axis.ranks) + " ranks: each GPU sends " + format_bytes(axis.bytes) +
+                                                " a step in " + format_count(axis.messages) + " messages, " +
+                                                milliseconds(axis.seconds) + ", of which " + milliseconds(axis.hidden) +
+                                                " hidden");
+  }
+  return table;
 }
 
 }  // namespace lacuna

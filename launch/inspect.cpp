@@ -20,7 +20,7 @@ using Json = nlohmann::ordered_json;
 struct InspectArguments {
   std::string path;
   std::vector<std::string> sets;
-  bool catalog = false, keys = false, batch = false, json = false, verify = false;
+  bool catalog = false, keys = false, batch = false, machine = false, json = false, verify = false;
   int64_t step = 1;
 };
 
@@ -52,18 +52,28 @@ Json inspect_path(const InspectArguments& a) {
   return inspect_corpus(a.path, a.verify);
 }
 
+void print(const Json& result, bool as_json, int indent) {
+  if (as_json) {
+    std::printf("%s\n", result.dump(indent).c_str());
+  } else {
+    print_tree(result, 0);
+  }
+}
+
 int inspect(const InspectArguments& arguments) {
+  if (arguments.machine) {
+    const MpiSession mpi;
+    const auto rates = inspect_machine();
+    if (mpi.rank() == 0) print(rates, arguments.json, 2);
+    return 0;
+  }
   if (launcher_rank() != 0) return 0;  // one rank's word is enough
   if (arguments.keys) {
     std::printf("%s", config_reference().c_str());
     return 0;
   }
   const auto result = arguments.catalog ? inspect_catalog() : inspect_path(arguments);
-  if (arguments.json) {
-    std::printf("%s\n", result.dump(arguments.batch ? -1 : 2).c_str());
-  } else {
-    print_tree(result, 0);
-  }
+  print(result, arguments.json, arguments.batch ? -1 : 2);
   return 0;
 }
 
@@ -144,6 +154,9 @@ void add_inspect(CLI::App& program, Command& chosen) {
   command->add_flag("--catalog", arguments->catalog, "every objective, architecture and evaluation, and which pairs fit");
   command->add_flag("--keys", arguments->keys, "every key of a config with its default, accepted values and meaning");
   command->add_flag("--batch", arguments->batch, "what the config's objective makes of a step's rows");
+  command->add_flag(
+      "--machine", arguments->machine,
+      "measure this machine's rates, under mpirun its links too, for train --dry-run; they are kept in the cache folder");
   command->add_option("--step", arguments->step, "the step that --batch shows")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

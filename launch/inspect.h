@@ -12,6 +12,8 @@ nlohmann::ordered_json inspect_catalog();
 std::string config_reference();
 // What the config's objective makes of the rows of step `step`.
 nlohmann::ordered_json inspect_batch(const std::string& config, const std::vector<std::string>& sets, int64_t step);
+// Measures this machine and keeps what it finds. Collective, once MPI is up.
+nlohmann::ordered_json inspect_machine();
 nlohmann::ordered_json inspect_corpus(const std::string& path, bool verify);
 nlohmann::ordered_json inspect_checkpoint(const std::string& path, bool verify);
 nlohmann::ordered_json inspect_run(const std::string& path, bool verify);

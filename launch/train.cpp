@@ -6,9 +6,11 @@
 #include "data/tokenizer/tokenizer.h"
 #include "launch/assemble.h"
 #include "launch/commands.h"
+#include "launch/deterministic_price.h"
 #include "launch/device.h"
 #include "launch/dry_run.h"
 #include "launch/environment.h"
+#include "launch/peak.h"
 #include "launch/rank_log.h"
 #include "launch/run_start.h"
 #include "trainer/evaluate/catalog.h"
@@ -23,23 +25,50 @@ struct TrainArguments {
   std::string config;
   std::vector<std::string> sets;
   bool resume = false, dry_run = false;
+  int world = 0;  // that a dry run asks about; 0: this one
+  std::string machine;
 };
 
-int dry_run(const Experiment& experiment, const Layout& layout) {
-  auto mesh = make_self_mesh();
+int dry_run(const Experiment& experiment, const Layout& layout, const TrainArguments& arguments) {
+  const auto mesh = make_planned_mesh(layout.world, layout.tensor);
   const auto vocabulary = vocabulary_of(experiment);
   const auto objective = make_objective(experiment, vocabulary);
   const auto network = make_network(experiment, vocabulary, *objective, *mesh);
-  std::printf("%s\n%s", format_table(describe_run(experiment, layout, *network, vocabulary)).c_str(),
-              resolved_config(experiment).c_str());
+  auto table = describe_run(experiment, layout, *network, vocabulary);
+  if (layout.device != at::kCPU) {
+    const auto cost = describe_cost(experiment, layout, *network, find_rates(arguments.machine));
+    table.insert(table.end(), cost.begin(), cost.end());
+  } else if (arguments.world > 0) {
+    table.emplace_back("predicted step", "none: rates are of GPUs; --set run.device=cuda predicts one");
+  }
+  std::printf("%s\n%s", format_table(table).c_str(), resolved_config(experiment).c_str());
   return 0;
+}
+
+void tell_price(const DeviceSession& device, const Experiment& e, const Layout& layout, const Network& network, Table& table) {
+  if (device.is_cpu() || !e.run.deterministic) return;
+  const auto input = cost_of(e, layout, network);
+  table.emplace_back("deterministic", uses_fused_kernels(e) ? price_text(deterministic_price(input.work), input.micro_batches)
+                                                            : "at a price that is measured for fused blocks only");
+}
+
+// Beside the banner: what MFU is a share of.
+Peaks peaks_of(const DeviceSession& device, const Experiment& experiment, Table& table) {
+  if (device.is_cpu()) return {};
+  const auto promised = promised_flops(device.gpu(), experiment.precision);
+  const Peaks peaks{.promised = promised.value_or(0), .measured = measured_flops(experiment.precision)};
+  table.emplace_back("peak of a GPU",
+                     (promised ? format_count(*promised) + "FLOP/s promised" : "not known of a " + device.gpu()) + ", " +
+                         format_count(peaks.measured) + "FLOP/s measured");
+  return peaks;
 }
 
 // Rank 0 alone is profiled.
 Profile profile_of(const Experiment& e, const std::filesystem::path& folder, int rank) {
   const auto& steps = e.run.profile;
   if (steps.empty()) return {0, 0, {}};
-  if (steps.size() != 2 || steps[1] < steps[0]) throw e.run_section.error("profile", "it takes [first, last], two steps in order");
+  if (steps.size() != 2 || steps[1] < steps[0])
+    throw e.run_section.error("profile", "it takes [first, last], two steps in order");
   return rank == 0 ? Profile(steps[0], steps[1], folder / "profile.json") : Profile(0, 0, {});
 }
 
@@ -49,11 +78,12 @@ int train(const TrainArguments& arguments) {
   if (launcher_rank() == 0) probe_corpora(experiment);
   const MpiSession mpi;
   const auto& stop_requested = listen_for_stop();
-  const auto layout = lay_out(experiment, mpi.size());
+  const auto purpose = !arguments.dry_run ? Purpose::run : arguments.world > 0 ? Purpose::elsewhere : Purpose::dry_run;
+  const auto layout = lay_out(experiment, arguments.world > 0 ? arguments.world : mpi.size(), purpose);
   check_fit(experiment, layout.tensor);
   const Fault fault(experiment.run.fault);
   set_threads(experiment.run.threads);
-  if (arguments.dry_run) return mpi.rank() == 0 ? dry_run(experiment, layout) : 0;
+  if (arguments.dry_run) return mpi.rank() == 0 ? dry_run(experiment, layout, arguments) : 0;
 
   const auto recorder = std::make_shared<FlightRecorder>();
   const DeviceSession device(layout.device, experiment);
@@ -69,10 +99,13 @@ int train(const TrainArguments& arguments) {
   if (run.nothing_left) return 0;
   const FailureNote starting(run.folder, [&run] { return run.first_step - 1; });
   RankLog log(run.folder, mpi.rank());
-  Screen screen(mpi.rank() == 0, layout.steps);
-  const auto banner = format_table(describe_run(experiment, layout, *network, vocabulary));
-  screen.note(banner);
-  log.write(banner);
+  auto banner = describe_run(experiment, layout, *network, vocabulary);
+  if (mpi.rank() == 0) tell_price(device, experiment, layout, *network, banner);
+  auto peaks = mpi.rank() == 0 ? peaks_of(device, experiment, banner) : Peaks{};
+  peaks = {.promised = mpi.size() * peaks.promised, .measured = mpi.size() * peaks.measured};
+  Screen screen(mpi.rank() == 0, layout.steps, peaks);
+  screen.note(format_table(banner));
+  log.write(format_table(banner));
 
   FlatStorage storage(network->parameters, layout.data, device.device(), compute_type(experiment),
                       sharding_of(experiment, layout, mesh->data().rank()));
@@ -101,16 +134,19 @@ int train(const TrainArguments& arguments) {
   std::unique_ptr<MetricsFile> metrics;
   if (mpi.rank() == 0) metrics = std::make_unique<MetricsFile>(run.folder / "metrics.jsonl");
   std::atomic<const Trainer*> running = nullptr;
-  Watchdog watchdog(experiment.run.watchdog, mpi.rank(), recorder, [&](const std::string& text) {
-    std::fprintf(stderr, "lacuna: %s\n", text.c_str());
-    log.write(text);
-    const Trainer* started = running;
-    write_status(run.folder, {.state = "failed",
-                              .exit_code = static_cast<int>(ExitCode::communication),
-                              .step = started != nullptr ? started->step_done() : run.first_step - 1,
-                              .message = text,
-                              .rank = mpi.rank()});
-  }, [&mesh] { return mesh->failure(); });
+  Watchdog watchdog(
+      experiment.run.watchdog, mpi.rank(), recorder,
+      [&](const std::string& text) {
+        std::fprintf(stderr, "lacuna: %s\n", text.c_str());
+        log.write(text);
+        const Trainer* started = running;
+        write_status(run.folder, {.state = "failed",
+                                  .exit_code = static_cast<int>(ExitCode::communication),
+                                  .step = started != nullptr ? started->step_done() : run.first_step - 1,
+                                  .message = text,
+                                  .rank = mpi.rank()});
+      },
+      [&mesh] { return mesh->failure(); });
   const CheckpointMeta meta{.data = layout.data,
                             .tensor = layout.tensor,
                             .counters = {},
@@ -180,7 +216,18 @@ void add_train(CLI::App& program, Command& chosen) {
   command->add_option("CONFIG", arguments->config, "experiment, TOML")->required();
   command->add_option("--set", arguments->sets, "section.key=value, over the file's; the value is TOML, a bare word a string");
   command->add_flag("--resume", arguments->resume, "go on from the newest good checkpoint of the run");
-  command->add_flag("--dry-run", arguments->dry_run, "print the resolved config, layout, parameters and memory, and leave");
+  auto* dry =
+      command->add_flag("--dry-run", arguments->dry_run,
+                        "print the resolved config, layout, parameters, memory and, for GPUs, the predicted step, and leave");
+  command
+      ->add_option("--world", arguments->world,
+                   "with --dry-run: ranks of a job that need not be here; device \"auto\" is then a GPU")
+      ->needs(dry)
+      ->check(CLI::Range(1, 1 << 20));
+  command
+      ->add_option("--machine", arguments->machine,
+                   "with --dry-run: rates to predict with, h200, h100 or a file; those of lacuna inspect --machine by default")
+      ->needs(dry);
   command->footer(
       "Example: mpirun -n 2 lacuna train configs/quickstart.toml --set run.steps=500\n"
       "SIGUSR1, SIGTERM or Ctrl-C save and leave with code 75.");

@@ -10,6 +10,7 @@
 #include "data/error.h"
 #include "trainer/kernels/set_values.h"
 #include "trainer/optim/gradient_norm.h"
+#include "trainer/report/phase.h"
 #include "trainer/training_state.h"
 
 namespace lacuna {
@@ -48,7 +49,7 @@ Trainer::End Trainer::run() {
     started_.push_back({number, Clock::now()});  // the wait for data counts
 
     p_.profile.before(number);
-    step(inputs.next());
+    step(in_phase("data wait", [&] { return inputs.next(); }));
     if (p_.profile.after(number)) p_.screen.note("kernels of these steps: " + p_.profile.file().string());
     report_until(plan_.steps_in_flight);
 
@@ -98,9 +99,10 @@ void Trainer::step(const StepInput& input) {
   set_values(totals_, {p_.stop_requested ? 1.0 : 0.0, p_.checkpoints.written() ? 0.0 : 1.0,
                        p_.mesh.tensor().rank() == 0 ? input.target_count : 0.0});
   for (const auto& batch : input.micro_batches) {
-    if (!batch_.load(batch, totals_.device())) forget_recordings();
+    if (!in_phase("load", [&] { return batch_.load(batch, totals_.device()); })) forget_recordings();
     const bool first = &batch == &input.micro_batches.front() && p_.gather != nullptr;  // else it is one like the others
     const bool last = &batch == &input.micro_batches.back();
+    const Phase phase(plan_.record_graphs ? "replay" : "compute");
     (last ? last_ : first ? first_ : accumulate_).run([&] {
       accumulate(first, last);
       if (last) update();
@@ -119,10 +121,10 @@ void Trainer::forget_recordings() {
 void Trainer::accumulate(bool first, bool last) {
   if (first) p_.gather->start();
   if (first && !p_.architecture.waits_for_parameters()) p_.gather->finish();
-  const Loss loss = p_.objective.loss(p_.architecture, batch_.value());
+  const Loss loss = in_phase("forward", [&] { return p_.objective.loss(p_.architecture, batch_.value()); });
   if (first) p_.gather->finish();
   if (last) p_.buckets.arm();  // reduce while this backward runs
-  loss.sum.backward();
+  in_phase("backward", [&] { loss.sum.backward(); });
   add_total(kLoss, loss.sum);
   metric_names_.clear();
   for (const auto& [name, sum] : loss.metrics) {
@@ -133,8 +135,11 @@ void Trainer::accumulate(bool first, bool last) {
 }
 
 void Trainer::update() {
-  p_.buckets.finish();
-  if (p_.shared_gradients != nullptr) p_.shared_gradients->sum();
+  in_phase("reduce", [&] {
+    p_.buckets.finish();
+    if (p_.shared_gradients != nullptr) p_.shared_gradients->sum();
+  });
+  const Phase phase("update");
   results_.narrow(0, kOwnLoss, 1).copy_(totals_.narrow(0, kLoss, 1));
   // The ranks of a tensor axis hold the same loss: only its first one speaks.
   if (p_.mesh.tensor().rank() != 0) totals_.narrow(0, kLoss, kNumTotals - kLoss).zero_();
@@ -151,6 +156,7 @@ void Trainer::add_total(int64_t total, const at::Tensor& sum) { totals_.narrow(0
 double Trainer::rate(int64_t step) const { return p_.optimizer.learning_rate() * p_.schedule.factor(step); }
 
 void Trainer::report_until(int64_t in_flight) {
+  const Phase phase("report");
   while (static_cast<int64_t>(started_.size()) > in_flight) {
     const auto result = readback_.take();
     p_.mesh.check();

@@ -80,9 +80,9 @@ class Configs(unittest.TestCase):
         made = lacuna("prepare", "--text", text, "--out", cls.corpus)
         assert made.returncode == 0, made.stderr
 
-    def dry_run(self, config):
+    def dry_run(self, config, *arguments):
         corpora = [f"data.train=['{self.corpus}']", f"data.validation=['{self.corpus}']", f"run.out='{self.folder}/runs'"]
-        return lacuna("train", config, "--dry-run", *(word for key in corpora for word in ("--set", key)))
+        return lacuna("train", config, "--dry-run", *arguments, *(word for key in corpora for word in ("--set", key)))
 
     def test_there_are_configs(self):
         names = {path.stem for path in shipped()}
@@ -96,6 +96,14 @@ class Configs(unittest.TestCase):
                 self.assertRegex(result.stdout, r"parameters +\d")
                 self.assertRegex(result.stdout, r"memory of a rank +\d")
                 self.assertFalse((self.folder / "runs").exists(), "a dry run leaves nothing behind")
+
+    def test_every_config_is_predicted_for_gpus_that_are_not_here(self):
+        for path in shipped():
+            with self.subTest(path.relative_to(SOURCE).as_posix()):
+                result = self.dry_run(path, "--world", "8")
+                self.assertEqual(result.returncode, 0, result.stderr)
+                for row in ("memory of a GPU", "predicted step", "tokens a second", "model FLOP/s of a GPU", "data axis"):
+                    self.assertRegex(result.stdout, rf"(?m)^  {row} +\d", path)
 
     def test_the_resolved_config_is_runnable_and_resolves_to_itself(self):
         for path in shipped():

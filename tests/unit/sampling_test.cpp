@@ -99,8 +99,7 @@ class Counter : public Architecture {
   Offers offers() const override { return {.generates = true}; }
   Hidden forward(const Batch&) override { throw std::logic_error("not built for training"); }
   Head& head() override { throw std::logic_error("not built for training"); }
-  double flops_per_token(int64_t) const override { return 0; }
-  double activation_bytes(int64_t, int64_t) const override { return 0; }
+  ModelWork work(int64_t, int64_t, int64_t) const override { return {}; }
   std::unique_ptr<Generation> generate(int64_t) override { return std::make_unique<Counting>(readings); }
 
   std::vector<int64_t> readings;

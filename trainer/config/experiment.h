@@ -98,10 +98,12 @@ void describe(Visitor& visit, ParallelOptions& o) {
 
 struct PrecisionOptions {
   Compute compute = Compute::fp32;
+  bool tf32 = false;
 };
 template <class Visitor>
 void describe(Visitor& visit, PrecisionOptions& o) {
   visit("compute", o.compute, "fp32 or bf16");
+  visit("tf32", o.tf32, "on a GPU, products of fp32 round their inputs to 10 bits of fraction: several times faster");
 }
 
 struct CheckpointOptions {

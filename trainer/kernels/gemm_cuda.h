@@ -39,6 +39,7 @@ struct GemmOptions {
   // The library's first suggestion without timing, split sums in a fixed order (reduction scheme COMPUTE_TYPE), bias gradients by
   // column_sum: the same bits in every run on one kind of GPU and library.
   bool deterministic = false;
+  bool tf32 = false;  // products of fp32 may use TF32
   int num_suggestions = 8;  // 1: the first is taken as it comes
   Fusion fusion = Fusion::by_time;
   int64_t workspace_bytes = int64_t{64} << 20;

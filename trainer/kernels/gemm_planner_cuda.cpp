@@ -141,8 +141,8 @@ bool GemmPlanner::time_suggestions(Plan& plan, const std::vector<cublasLtMatmulA
   return true;
 }
 
-std::optional<GemmPlanner::Plan> GemmPlanner::make_plan(const MatmulProblem& problem, const MatmulOperands& operands,
-                                                        cudaStream_t stream) {
+std::optional<GemmPlanner::Plan> GemmPlanner::make_plan(MatmulProblem problem, const MatmulOperands& operands, cudaStream_t stream) {
+  problem.tf32 = options_.tf32 && problem.input == Element::f32;
   const auto key = problem.key();
   refuse_capture(stream, key);
   if (problem.ld_aux % 8 != 0) return std::nullopt;  // documented, but found out only when the product is to run

@@ -44,7 +44,7 @@ class GemmPlanner {
     double microseconds = 0;
   };
   Plan* plan(const MatmulProblem& problem, const MatmulOperands& operands, cudaStream_t stream);  // null: the library has none
-  std::optional<Plan> make_plan(const MatmulProblem& problem, const MatmulOperands& operands, cudaStream_t stream);
+  std::optional<Plan> make_plan(MatmulProblem problem, const MatmulOperands& operands, cudaStream_t stream);
   // False where none of them runs.
   bool time_suggestions(Plan& plan, const std::vector<cublasLtMatmulAlgo_t>& suggestions, const MatmulOperands& operands,
                         cudaStream_t stream);

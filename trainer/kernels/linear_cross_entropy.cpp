@@ -21,9 +21,8 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
 
-// Logits of one chunk: on the CPU a few megabytes, near the last-level cache; on a device so many rows that the weight's
-// gradient, which every chunk reads and writes, does not count.
-constexpr int64_t kChunkElements = 1 << 21, kDeviceChunkRows = 8192;
+// Logits of one chunk on the CPU: a few megabytes, near the last-level cache.
+constexpr int64_t kChunkElements = 1 << 21;
 
 class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> {
  public:
@@ -32,7 +31,7 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
                             int64_t chunk_rows) {
     const int64_t num_rows = states.size(0), local = weight.size(0), first = local * axis->rank();
     const int64_t real = std::clamp<int64_t>(vocabulary_size - first, 0, local);  // columns that are no padding
-    if (chunk_rows == 0) chunk_rows = states.is_cpu() ? kChunkElements / local : kDeviceChunkRows;
+    if (chunk_rows == 0) chunk_rows = states.is_cpu() ? kChunkElements / local : kLogitRowsOfDevice;
     const int64_t chunk = std::clamp<int64_t>(chunk_rows, 1, num_rows);
     const auto sums = weights.options();  // float32
     at::Tensor state_gradient, head_gradient;

@@ -8,6 +8,10 @@
 
 namespace lacuna {
 
+// Positions whose logits are held at a time on a device: so many that the weight's gradient, which every chunk reads and writes,
+// does not count.
+constexpr int64_t kLogitRowsOfDevice = 8192;
+
 // states (N, D); weight (rows, D), this rank's rows of the padded table; targets (N) int32 in [0, vocabulary_size);
 // weights (N) float32. Returns sum_i weights[i] * (logsumexp(states[i] W^T) - states[i] W[targets[i]]), ids at and beyond
 // vocabulary_size having no probability. The same value on every rank of the axis; the gradient of `states` is this rank's part

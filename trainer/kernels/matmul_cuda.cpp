@@ -32,11 +32,11 @@ void check(cublasStatus_t status, const std::string& what) {
 
 std::string MatmulProblem::key() const {
   char text[256];
-  std::snprintf(text, sizeof text, "%s>%s %c%c m%lld n%lld k%lld ld %lld,%lld,%lld,%lld beta%d epilogue%d align %d,%d,%d,%d,%d",
+  std::snprintf(text, sizeof text, "%s>%s %c%c m%lld n%lld k%lld ld %lld,%lld,%lld,%lld beta%d epilogue%d align %d,%d,%d,%d,%d%s",
                 name_of(input), name_of(output), transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', static_cast<long long>(m),
                 static_cast<long long>(n), static_cast<long long>(k), static_cast<long long>(lda), static_cast<long long>(ldb),
                 static_cast<long long>(ldd), static_cast<long long>(ld_aux), accumulate ? 1 : 0, static_cast<int>(epilogue),
-                alignment[0], alignment[1], alignment[2], alignment[3], alignment[4]);
+                alignment[0], alignment[1], alignment[2], alignment[3], alignment[4], tf32 ? " tf32" : "");
   return text;
 }
 
@@ -56,7 +56,8 @@ Matmul::Matmul(cublasLtHandle_t handle, const MatmulProblem& problem, const Matm
     : handle_(handle), problem_(problem) {
   const auto& p = problem_;
   cublasLtMatmulDesc_t description = nullptr;
-  check(cublasLtMatmulDescCreate(&description, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescCreate");
+  const auto compute = p.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+  check(cublasLtMatmulDescCreate(&description, compute, CUDA_R_32F), "cublasLtMatmulDescCreate");
   description_.reset(description);
   const cublasOperation_t operation_a = p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasOperation_t operation_b = p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;

@@ -1,5 +1,5 @@
 // One cublasLt matrix product, described: D = epilogue(op(A) op(B) + beta D), all matrices column-major as the library sees them.
-// Inputs of bf16 are summed in fp32; inputs of fp32 are multiplied in true fp32, never in TF32.
+// Inputs of bf16 are summed in fp32; inputs of fp32 are multiplied in true fp32, or where the problem says so in TF32.
 #pragma once
 #include <cublasLt.h>
 
@@ -27,6 +27,7 @@ struct MatmulProblem {
   int64_t m = 0, n = 0, k = 0;  // D is (m, n)
   int64_t lda = 0, ldb = 0, ldd = 0, ld_aux = 0;
   bool accumulate = false;  // beta = 1
+  bool tf32 = false;        // fp32 inputs may be rounded to 10 bits of fraction
   cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
   std::array<int, 5> alignment{};  // bytes, at most 128: a, b, d, bias, aux
 

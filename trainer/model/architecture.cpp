@@ -6,6 +6,11 @@ namespace lacuna {
 
 Backends Architecture::backends(int64_t, int64_t, bool) const { return {}; }
 
+double Architecture::flops_per_token(int64_t length) const {
+  const auto row = work(1, length, 2);
+  return model_flops(row) * static_cast<double>(row.tensor_ranks) / static_cast<double>(length);
+}
+
 std::unique_ptr<Generation> Architecture::generate(int64_t) {
   throw usage_error("this architecture cannot continue a prompt; train one that generates, such as a causal decoder");
 }

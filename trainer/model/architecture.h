@@ -8,6 +8,7 @@
 
 #include "data/batch.h"
 #include "trainer/model/head.h"
+#include "trainer/model/model_work.h"
 #include "trainer/model/operations.h"
 #include "trainer/model/parameters.h"
 #include "trainer/config/recompute.h"
@@ -75,10 +76,10 @@ class Architecture : public torch::nn::Module {
   virtual Offers offers() const = 0;
   virtual Hidden forward(const Batch& batch) = 0;
   virtual Head& head() = 0;
+  // What `rows` rows of `length` cost this rank, whose activations have elements of that many bytes.
+  virtual ModelWork work(int64_t rows, int64_t length, int64_t element_size) const = 0;
   // Model FLOPs of one training token in a row of `length`: forward and backward, attention's share included.
-  virtual double flops_per_token(int64_t length) const = 0;
-  // Bytes of activations that backward needs for `rows` rows of `length` on this rank; what --dry-run adds up.
-  virtual double activation_bytes(int64_t rows, int64_t length) const = 0;
+  double flops_per_token(int64_t length) const;
   // Of training on a device's rows; `documents`: batches have segments. Where blocks are fused it asks the device.
   virtual Backends backends(int64_t rows, int64_t length, bool documents) const;
   // Starts to continue `rows` prompts; throws where offers().generates is false.

@@ -1,5 +1,6 @@
 #include "trainer/model/decoder.h"
 
+#include <ATen/Context.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
 
@@ -214,6 +215,7 @@ Backends Decoder::backends(int64_t rows, int64_t length, bool documents) const {
   if (auto reason = not_fused(/*training=*/true); !reason.empty()) {
     return {.attention = "scaled_dot_product_attention of ATen, " + rule, .not_fused = std::move(reason)};
   }
+  if (!at::hasCUDA()) return {.attention = "cuDNN, or ATen where it refuses, " + rule, .not_fused = {}};  // a dry run for elsewhere
   return {.attention = packed_pattern(rows, length, documents, documents ? usual_documents(rows) : 0).backend() + ", " + rule,
           .not_fused = {}};
 }
@@ -247,45 +249,6 @@ Hidden Decoder::forward(const Batch& batch) {
   const auto positions =
       batch.positions.defined() ? batch.positions : at::arange(batch.length(), batch.tokens.options().dtype(at::kInt));
   return {stack(batch, pattern(batch), positions, nullptr)};
-}
-
-double Decoder::flops_per_token(int64_t length) const {
-  const auto& o = options_;
-  const auto d = static_cast<double>(o.hidden_size), head = d / static_cast<double>(o.num_heads);
-  const double attention_weights = d * (2 * d + 2 * static_cast<double>(o.num_kv_heads) * head);
-  const double feed_forward_weights = (is_gated(o.activation) ? 3 : 2) * d * static_cast<double>(o.feed_forward_size);
-  const double matrices = static_cast<double>(o.num_layers) * (attention_weights + feed_forward_weights) +
-                          d * static_cast<double>(padded_vocabulary(vocabulary_size_));
-  // Scores and mixing: 2 products of d x (visible keys) each way. A causal query sees half of the row on average; of a window w
-  // all but the first w queries see w keys.
-  const auto row = static_cast<double>(length), window = o.window > 0 ? std::min(static_cast<double>(o.window), row) : row;
-  const double visible = o.visibility == Visibility::causal ? window * (1 - 0.5 * window / row) : row;
-  return 6 * matrices + 12 * static_cast<double>(o.num_layers) * d * visible;
-}
-
-double Decoder::activation_bytes(int64_t rows, int64_t length) const {
-  const auto& o = options_;
-  const double tokens = static_cast<double>(rows * length), d = static_cast<double>(o.hidden_size);
-  const double shared = 1.0 / mesh_.tensor().size(), stream = sequence_ ? shared : 1.0;
-  // Floats of one token. A block keeps its input and its middle; what both norms return, and an RMS norm the unscaled values too;
-  // queries, keys, values (spread to all heads) and what attention mixed; before and after each activation; masks of dropout.
-  const double inner = shared * static_cast<double>(o.feed_forward_size) * (is_gated(o.activation) ? 4 : 2);
-  double block =
-      stream * (2 * d + (o.norm == NormKind::rms_norm ? 4 : 2) * d + (o.dropout > 0 ? 2 * d : 0)) + shared * 4 * d + inner;
-  // Around the blocks: the embedding, the last norm, and the gradient that the loss leaves for its states.
-  double around = 4 * d + (o.dropout > 0 ? d : 0);
-  // Backward holds the gradients of one half's inside beside those of its ends.
-  double widest = inner + 3 * d;
-  if (o.position == PositionKind::relative) {
-    // A learned bias keeps attention from running fused: probabilities are kept, and backward holds two more of their size.
-    const double scores = shared * static_cast<double>(o.num_heads * length);
-    block += scores;
-    widest = std::max(widest, 2 * scores + 3 * d);
-    around += 2 * scores / static_cast<double>(rows);
-  } else if (o.visibility != Visibility::causal || o.window > 0) {
-    around += 2 * static_cast<double>(length);
-  }
-  return 4 * tokens * (static_cast<double>(o.num_layers) * block + around + widest);
 }
 
 }  // namespace lacuna

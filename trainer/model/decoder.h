@@ -93,8 +93,7 @@ class Decoder : public Architecture {
   Head& head() override { return *head_; }
   bool waits_for_parameters() const override { return true; }
   bool splits_sequence() const override { return sequence_; }
-  double flops_per_token(int64_t length) const override;
-  double activation_bytes(int64_t rows, int64_t length) const override;
+  ModelWork work(int64_t rows, int64_t length, int64_t element_size) const override;
   Backends backends(int64_t rows, int64_t length, bool documents) const override;
   std::unique_ptr<Generation> generate(int64_t rows) override;
 
@@ -112,6 +111,9 @@ class Decoder : public Architecture {
   // What is read before the first block, and behind the last one.
   void wait_for_input() const;
   void wait_for_output() const;
+  // What work() says of memory and of kernels between products, for fused halves and for ordinary operations.
+  void describe_fused(ModelWork& work, double tokens) const;
+  void describe_plain(ModelWork& work, double rows, double length, double element_size) const;
 
   Options options_;
   Mesh& mesh_;

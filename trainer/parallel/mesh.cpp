@@ -6,6 +6,7 @@
 
 #include "data/error.h"
 #include "trainer/parallel/mpi_communicator.h"
+#include "trainer/parallel/planned_communicator.h"
 #include "trainer/parallel/self_communicator.h"
 #ifdef LACUNA_CUDA
 #include "trainer/parallel/communicator_nccl.h"
@@ -50,6 +51,11 @@ Mesh::Mesh(std::unique_ptr<Communicator> world, std::unique_ptr<Communicator> da
 std::unique_ptr<Mesh> make_self_mesh() {
   return std::make_unique<Mesh>(std::make_unique<SelfCommunicator>("world"), std::make_unique<SelfCommunicator>("data"),
                                 std::make_unique<SelfCommunicator>("tensor"));
+}
+
+std::unique_ptr<Mesh> make_planned_mesh(int world, int tensor) {
+  const auto axis = [](const char* name, int size) { return std::make_unique<PlannedCommunicator>(name, size); };
+  return std::make_unique<Mesh>(axis("world", world), axis("data", world / tensor), axis("tensor", tensor));
 }
 
 std::optional<std::string> Mesh::failure() {

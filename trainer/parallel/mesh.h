@@ -29,6 +29,8 @@ class Mesh {
 
 // The mesh of a program that was started plain.
 std::unique_ptr<Mesh> make_self_mesh();
+// The mesh of a job that is only planned, seen from its rank 0: axes have their sizes, and collectives throw Error(internal).
+std::unique_ptr<Mesh> make_planned_mesh(int world, int tensor);
 // The mesh of an MPI job; MPI must be initialised. Throws a usage Error if `tensor` does not divide the world. Each collective is
 // written to `recorder`, if there is one.
 std::unique_ptr<Mesh> make_mpi_mesh(int64_t tensor, std::shared_ptr<FlightRecorder> recorder = nullptr);

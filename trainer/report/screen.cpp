@@ -36,7 +36,8 @@ std::string format_count(double value) {
     if (value >= unit) return format("%.2f%s", value / unit, name);
   }
   auto digits = format("%.0f", value);
-  for (auto place = static_cast<ptrdiff_t>(digits.size()) - 3; place > 0; place -= 3) digits.insert(static_cast<size_t>(place), ",");
+  for (auto place = static_cast<ptrdiff_t>(digits.size()) - 3; place > 0; place -= 3)
+    digits.insert(static_cast<size_t>(place), ",");
   return digits;
 }
 
@@ -60,6 +61,8 @@ std::string format_bytes(double bytes) {
   return format("%.1f KiB", bytes / 1024);
 }
 
+std::string format_share(double share) { return format("%.1f %%", 100 * share); }
+
 std::string format_duration(double seconds) {
   const auto s = static_cast<long>(seconds + 0.5);
   if (s >= 3600) return format("%ldh %02ldm", s / 3600, s / 60 % 60);
@@ -67,7 +70,18 @@ std::string format_duration(double seconds) {
   return format("%lds", s);
 }
 
-Screen::Screen(bool enabled, int64_t total_steps) : enabled_(enabled), terminal_(on_terminal()), total_(total_steps) {}
+std::string format_flops(double flops_per_second, const Peaks& peaks) {
+  if (peaks.promised <= 0 && peaks.measured <= 0) return format("%.1f GFLOP/s", flops_per_second / 1e9);
+  const auto share = [&](double peak) { return format("%.1f %%", 100 * flops_per_second / peak); };
+  auto text = format("%.1f TFLOP/s", flops_per_second / 1e12);
+  if (peaks.promised > 0) text += "  MFU " + share(peaks.promised);
+  if (peaks.measured > 0)
+    text += peaks.promised > 0 ? " (" + share(peaks.measured) + " of measured)" : "  " + share(peaks.measured) + " of measured";
+  return text;
+}
+
+Screen::Screen(bool enabled, int64_t total_steps, Peaks peaks)
+    : enabled_(enabled), terminal_(on_terminal()), total_(total_steps), peaks_(peaks) {}
 
 Screen::~Screen() { end_line(); }
 
@@ -79,7 +93,7 @@ void Screen::step(const StepReport& r) {
   last_ = now;
   const double share = static_cast<double>(r.step) / static_cast<double>(std::max<int64_t>(total_, 1));
   auto line = "step " + std::to_string(r.step) + "/" + std::to_string(total_) + format("  loss %.4f", r.loss) + "  " +
-              format_count(r.tokens_per_second) + " tokens/s  " + format("%.1f GFLOP/s", r.flops_per_second / 1e9) +
+              format_count(r.tokens_per_second) + " tokens/s  " + format_flops(r.flops_per_second, peaks_) +
               format("  lr %.2e  norm %.2f", r.learning_rate, r.grad_norm) + "  left " +
               format_duration(smoothed_seconds_ * static_cast<double>(total_ - r.step));
   if (terminal_) {

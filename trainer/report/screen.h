@@ -13,6 +13,7 @@ using Table = std::vector<std::pair<std::string, std::string>>;
 std::string format_table(const Table& rows);
 std::string format_count(double value);    // 12,345 or 1.23M
 std::string format_bytes(double bytes);
+std::string format_share(double share);    // 45.1 %
 std::string format_duration(double seconds);
 
 struct StepReport {
@@ -23,10 +24,18 @@ struct StepReport {
   std::vector<std::pair<std::string, double>> metrics;  // the objective's own
 };
 
+// FLOP/s of all GPUs together, which a step's are compared with; 0 = not known.
+struct Peaks {
+  double promised = 0, measured = 0;
+};
+
+// FLOP/s with their share of the peaks: "447.1 TFLOP/s  MFU 45.2 % (56.5 % of measured)".
+std::string format_flops(double flops_per_second, const Peaks& peaks);
+
 // One line that is redrawn on a terminal; on anything else a line a second.
 class Screen {
  public:
-  Screen(bool enabled, int64_t total_steps);
+  Screen(bool enabled, int64_t total_steps, Peaks peaks = {});
   ~Screen();
   Screen(const Screen&) = delete;
   Screen& operator=(const Screen&) = delete;
@@ -39,6 +48,7 @@ class Screen {
 
   bool enabled_, terminal_, open_line_ = false;
   int64_t total_;
+  Peaks peaks_;
   double smoothed_seconds_ = 0;
   Clock::time_point last_{};
 };
