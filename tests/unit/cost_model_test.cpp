@@ -115,9 +115,10 @@ TEST(CostModel, MessagesFollowTheLayout) {
   EXPECT_NEAR(Planned(8, {"batch.global_size=512"}).traffic("data"), 2 * 7.0 / 8 * gradients, 1);
   EXPECT_EQ(Planned(2, {"parallel.tensor=2"}).traffic("data"), 0);
   // Twice forward and twice backward in each of 12 layers, the embedding and the states: 50 times the residual stream, and beside
-  // it what the split loss exchanges.
+  // it what the split loss exchanges. Where the stream is split, norms are gathered once more.
   const double stream = 2.0 * 65536 * 768;
-  EXPECT_NEAR(Planned(2, {"parallel.tensor=2"}).traffic("tensor"), 50 * stream, 0.01 * 50 * stream);
+  EXPECT_NEAR(Planned(2, {"parallel.tensor=2", "parallel.sequence=false"}).traffic("tensor"), 50 * stream, 0.01 * 50 * stream);
+  EXPECT_NEAR(Planned(2, {"parallel.tensor=2", "parallel.sequence=true"}).traffic("tensor"), 62 * stream, 0.01 * 62 * stream);
 }
 
 TEST(CostModel, WhatSpansMachinesIsSlower) {
