@@ -65,7 +65,7 @@ class Report:
 
 
 def ratios(headings, lines):
-    return "\n".join([*(f"{heading}\n" for heading in headings), RATIOS, *lines, ""])
+    return "\n".join([*headings, "", RATIOS, *lines, ""])
 
 
 def details(lines):
@@ -88,7 +88,9 @@ def main():
     parser.add_argument("--details", type=pathlib.Path, help="file of what each program did")
     a = parser.parse_args()
     read = [json.loads(path.read_text()) for path in a.sittings]
-    texts = (ratios([one["heading"] for one in read], [line for one in read for line in one["ratios"]]),
+    workloads = [", ".join(dict.fromkeys(line.split("|")[1].strip() for line in one["ratios"])) for one in read]
+    headings = [f"- {names}: {one['heading']}" if len(read) > 1 else one["heading"] for names, one in zip(workloads, read)]
+    texts = (ratios(headings, [line for one in read for line in one["ratios"]]),
              details([line for one in read for line in one["details"]]))
     for path, text in zip((a.out, a.details), texts):
         if path:
