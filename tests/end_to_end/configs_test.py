@@ -100,7 +100,7 @@ class Configs(unittest.TestCase):
     def test_every_config_is_predicted_for_gpus_that_are_not_here(self):
         for path in shipped():
             with self.subTest(path.relative_to(SOURCE).as_posix()):
-                result = self.dry_run(path, "--world", "8")
+                result = self.dry_run(path, "--world", "8", "--set", "run.device=cuda")
                 self.assertEqual(result.returncode, 0, result.stderr)
                 for row in ("memory of a GPU", "predicted step", "tokens a second", "model FLOP/s of a GPU", "data axis"):
                     self.assertRegex(result.stdout, rf"(?m)^  {row} +\d", path)

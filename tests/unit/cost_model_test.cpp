@@ -74,6 +74,29 @@ TEST(CostModel, SharesOfTheWorkOfGpt2) {
       << "of the whole network, however it is split";
 }
 
+// One H100, GPT-2 pieces, 2026-11-25; tests/bench/gpu/PREDICTED.md.
+TEST(CostModel, ForetellsWhatWasMeasured) {
+  struct Measured {
+    std::vector<std::string> sets;
+    double milliseconds, gib;
+  };
+  const auto shape = [](const char* rows, const char* layers, const char* width, const char* heads) {
+    return std::vector<std::string>{std::string("batch.global_size=") + rows, std::string("batch.micro_size=") + rows,
+                                    std::string("architecture.num_layers=") + layers,
+                                    std::string("architecture.hidden_size=") + width,
+                                    std::string("architecture.num_heads=") + heads};
+  };
+  const std::vector<Measured> all{{shape("64", "12", "768", "12"), 109.80, 22.2},
+                                  {shape("32", "24", "1024", "16"), 156.37, 32.1},
+                                  {shape("16", "36", "1280", "20"), 167.36, 37.6},
+                                  {shape("16", "48", "1600", "25"), 320.04, 65.8}};
+  for (const auto& [sets, milliseconds, gib] : all) {
+    const Planned planned(1, sets);
+    EXPECT_NEAR(1e3 * planned.cost("h100").total(), milliseconds, 0.1 * milliseconds) << sets[3];
+    EXPECT_NEAR(planned.memory().total() / (1024.0 * 1024 * 1024), gib, 0.1 * gib) << sets[3];
+  }
+}
+
 TEST(CostModel, MoreTensorRanksTakeLessMemoryOfEach) {
   double before = Planned(1).memory().total();
   for (const char* tensor : {"2", "4"}) {
