@@ -103,8 +103,11 @@ TEST(Gelu, BackwardAndItsColumnSums) {
       const auto dx = dy.clone(), sums = start.clone();
       cuda::gelu_backward(c.element(), c.rows, c.columns, x.data_ptr(), x.stride(0), dx.data_ptr(), dx.stride(0),
                           with_sums ? sums.data_ptr<float>() : nullptr, space.data_ptr(), stream());
-      expect_close(dx, expected, testing::tolerance_of(c.type), c.name("GELU backward"));
-      if (with_sums) expect_sums(sums, start, expected, dy, 2e-5, c.name("column sums of GELU backward"));
+      // The slope is as exact as it is of order 1, also where it is nearly 0; in bf16 its quotient is the quick one.
+      const double rounding = testing::tolerance_of(c.type), slope = c.type == at::kFloat ? 2e-5 : 1e-4;
+      expect_within(dx, expected, expected.abs() + dy.to(at::kDouble).abs() * (slope / rounding), rounding,
+                    c.name("GELU backward"));
+      if (with_sums) expect_sums(sums, start, expected, dy, slope, c.name("column sums of GELU backward"));
     }
   });
 }
