@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import dataclass
 
 import contestants
+import gpu_state
 
 HERE = pathlib.Path(__file__).resolve().parent
 LENGTH = 1024
@@ -124,6 +125,8 @@ class Catalog:
                 f"batch.global_size={w.rows * w.accumulate}", *self.a.set]
         if name == "reference":
             sets.append("run.reference_kernels=true")
+            if 0 < gpu_state.memory_total() < SMALL:  # logits in fp32 and all
+                sets.append(f"batch.micro_size={w.rows // 4}")
         if name in RECOMPUTE:
             sets.append(f"parallel.recompute={name.removeprefix('recompute-')}")
         command = [self.a.lacuna, "train", HERE / f"{w.config}.toml"]
