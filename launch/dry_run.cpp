@@ -27,6 +27,8 @@ constexpr double kHeapHoles = 1.3;
 constexpr double kLogitChunk = 1 << 21;
 // On a GPU: what CUDA, its libraries and their kernels take, measured; and the workspace of products (gemm_cuda.h).
 constexpr double kContextBytes = 560.0 * 1024 * 1024, kProductWorkspace = 72.0 * 1024 * 1024;
+// More with NCCL and its buffers, of two ranks; measured.
+constexpr double kNcclBytes = 1260.0 * 1024 * 1024;
 
 double elements(const std::vector<int64_t>& shape) {
   return std::accumulate(shape.begin(), shape.end(), 1.0, [](double a, int64_t b) { return a * static_cast<double>(b); });
@@ -91,7 +93,7 @@ MemoryEstimate memory_of_gpu(const Experiment& e, const Layout& layout, const Ne
   // A chunk of logits has gone when backward is at its widest.
   const double weight_gradient = 4 * hidden_size(network) * columns;
   const double logits = element_size * rows * columns;
-  return {{{"CUDA and libraries", kContextBytes},
+  return {{{"CUDA and libraries", kContextBytes + (layout.world > 1 ? kNcclBytes : 0)},
            {"workspaces", kProductWorkspace + (bf16 ? attention : 0)},
            {"parameters", element_size * local},
            {"masters", bf16 ? 4 * owned : 0},
