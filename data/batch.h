@@ -21,6 +21,9 @@ struct Batch {
   at::Tensor tokens;             // (B, T) int32, the model's input
   at::Tensor targets;            // (B, T) int32, the value predicted at that position
   at::Tensor weights;            // (B, T) float32, 0 = no loss here
+  at::Tensor predicted;          // (B, P) int32, slots whose states the head reads where that is not all of them; others weigh 0
+  at::Tensor future_targets;     // (B, T, N) int32, what stands 1 to N places ahead
+  at::Tensor future_weights;     // (B, T, N) float32
   at::Tensor bidirectional;      // (B, T) bool, position belongs to the mutually visible prefix
   at::Tensor segments;           // (B, T) int32, document within the row from 1, 0 = padding
   at::Tensor documents;          // (N + 1) int32, where the runs of `segments` begin, as data/documents.h makes it
@@ -34,8 +37,8 @@ struct Batch {
   int64_t rows() const { return tokens.size(0); }
   int64_t length() const { return tokens.size(1); }
   // Every tensor of the batch, undefined ones included, always in the same order.
-  std::array<at::Tensor*, 11> tensors();
-  std::array<const at::Tensor*, 11> tensors() const;
+  std::array<at::Tensor*, 14> tensors();
+  std::array<const at::Tensor*, 14> tensors() const;
   Batch to(at::Device device) const;
   // In page-locked memory, from which a device copies beside its work; needs a device.
   Batch pinned() const;

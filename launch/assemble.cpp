@@ -153,11 +153,17 @@ Vocabulary vocabulary_of(const Checkpoint& checkpoint) {
 }
 
 std::unique_ptr<Objective> make_objective(const Experiment& e, const Vocabulary& vocabulary) {
+  const auto offers = find_architecture(e.architecture).offers(e.architecture, 1);
+  const auto tokenizer = vocabulary.tokenizer;
   return find_objective(e.objective)
       .make(e.objective, {.length = e.batch.sequence_length,
                           .tokenizer_size = vocabulary.size,
-                          .end_token = vocabulary.tokenizer->end_token(),
-                          .document_mask = e.data.document_mask});
+                          .end_token = tokenizer->end_token(),
+                          .document_mask = e.data.document_mask,
+                          .rows_per_step = e.batch.global_size,
+                          .encoder = offers.encoder,
+                          .visibility = offers.visibility,
+                          .begins_word = [tokenizer](int32_t token) { return tokenizer->begins_word(token); }});
 }
 
 std::vector<std::shared_ptr<const Corpus>> open_corpora(const std::vector<std::string>& paths, const Objective& objective) {
@@ -189,22 +195,26 @@ void check_fit(const Experiment& e, int64_t tensor_size) {
 
 bool uses_fused_kernels(const Experiment& e) { return e.precision.compute == Compute::bf16 && !e.run.reference_kernels; }
 
-std::unique_ptr<Network> make_network(const Experiment& e, const Vocabulary& vocabulary, const Objective& objective, Mesh& mesh) {
+std::unique_ptr<Network> make_network(const Experiment& e, const Vocabulary& vocabulary, Objective& objective, Mesh& mesh) {
   check_fit(e, mesh.tensor().size());
   auto network = std::make_unique<Network>();
-  network->architecture = find_architecture(e.architecture)
-                              .make(e.architecture, {.mesh = mesh,
-                                                     .parameters = network->table,
-                                                     .vocabulary_size = vocabulary.size + objective.needs().num_special_tokens,
-                                                     .max_length = e.batch.sequence_length,
-                                                     .seed = static_cast<uint64_t>(e.run.seed),
-                                                     .operations = e.run.reference_kernels ? reference_operations()
-                                                                                           : kernel_operations(),
-                                                     .fused = uses_fused_kernels(e),
-                                                     .recompute = e.parallel.recompute,
-                                                     .sequence = e.parallel.sequence,
-                                                     .deterministic = e.run.deterministic});
+  const ModelContext context{.mesh = mesh,
+                             .parameters = network->table,
+                             .vocabulary_size = vocabulary.size + objective.needs().num_special_tokens,
+                             .max_length = e.batch.sequence_length + (objective.needs().withheld_positions ? 1 : 0),
+                             .seed = static_cast<uint64_t>(e.run.seed),
+                             .operations = e.run.reference_kernels ? reference_operations() : kernel_operations(),
+                             .fused = uses_fused_kernels(e),
+                             .recompute = e.parallel.recompute,
+                             .sequence = e.parallel.sequence,
+                             .deterministic = e.run.deterministic};
+  network->architecture = find_architecture(e.architecture).make(e.architecture, context);
+  objective.build(context, *network->architecture);
   network->parameters = network->table.list(*network->architecture);
+  for (auto& parameter : network->table.list(objective)) {
+    parameter.name = "objective." + parameter.name;
+    network->parameters.push_back(std::move(parameter));
+  }
   return network;
 }
 

@@ -75,8 +75,8 @@ struct Network {
 };
 // Checks the objective's needs against the architecture's offers before anything is allocated.
 void check_fit(const Experiment& experiment, int64_t tensor_size);
-std::unique_ptr<Network> make_network(const Experiment& experiment, const Vocabulary& vocabulary, const Objective& objective,
-                                      Mesh& mesh);
+// The objective's own parameters come behind the architecture's.
+std::unique_ptr<Network> make_network(const Experiment& experiment, const Vocabulary& vocabulary, Objective& objective, Mesh& mesh);
 // Whether blocks are to be single nodes of fixed kernels: bf16 on a GPU, unless run.reference_kernels.
 bool uses_fused_kernels(const Experiment& experiment);
 

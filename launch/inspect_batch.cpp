@@ -24,9 +24,17 @@ Json row_of(const Batch& batch, int64_t b) {
   Json row{{"tokens", values<int32_t>(batch.tokens[b])},
            {"targets", values<int32_t>(batch.targets[b])},
            {"weights", values<float>(batch.weights[b])}};
+  if (batch.future_targets.defined()) {
+    row["future_targets"] = Json::array(), row["future_weights"] = Json::array();
+    for (int64_t t = 0; t < batch.future_targets.size(1); ++t) {
+      row["future_targets"].push_back(values<int32_t>(batch.future_targets[b][t]));
+      row["future_weights"].push_back(values<float>(batch.future_weights[b][t]));
+    }
+  }
   if (batch.bidirectional.defined()) row["bidirectional"] = booleans(batch.bidirectional[b]);
   const std::pair<const char*, const at::Tensor*> others[]{{"segments", &batch.segments},
                                                            {"positions", &batch.positions},
+                                                           {"predicted", &batch.predicted},
                                                            {"encoder_tokens", &batch.encoder_tokens},
                                                            {"encoder_segments", &batch.encoder_segments},
                                                            {"encoder_positions", &batch.encoder_positions}};

@@ -1,6 +1,12 @@
 #include "objectives/catalog.h"
 
+#include "objectives/future_token.h"
+#include "objectives/mask_enhanced.h"
+#include "objectives/masked_language.h"
 #include "objectives/next_token.h"
+#include "objectives/position.h"
+#include "objectives/prefix_language.h"
+#include "objectives/span_corruption.h"
 #include "trainer/config/find_kind.h"
 #include "trainer/config/to_toml.h"
 
@@ -8,9 +14,14 @@ namespace lacuna {
 namespace {
 
 template <class O>
-constexpr ObjectiveEntry entry(std::string_view name, std::string_view modality, std::string_view summary, std::string_view paper) {
+constexpr ObjectiveEntry entry(std::string_view name, std::string_view modality, std::string_view summary,
+                               std::string_view paper) {
   using Options = typename O::Options;
-  return {name, modality, summary, paper, [](const Section& section) { return O::needs(section.read<Options>()); },
+  return {name,
+          modality,
+          summary,
+          paper,
+          [](const Section& section) { return O::needs(section.read<Options>()); },
           [](const Section& section, const RowContext& context) -> std::unique_ptr<Objective> {
             return std::make_unique<O>(section.read<Options>(), context);
           },
@@ -23,6 +34,13 @@ constexpr ObjectiveEntry entry(std::string_view name, std::string_view modality,
 
 constexpr std::array kObjectives{
     entry<NextToken>("next_token", "text", "predict each token from those before it", "Radford et al. 2019"),
+    entry<MaskEnhanced>("mask_enhanced", "text", "predict each token from those before it, some of them masked",
+                        "Zhuang et al. 2025"),
+    entry<MaskedLanguage>("masked_language", "text", "predict masked tokens from both sides", "Devlin et al. 2019"),
+    entry<SpanCorruption>("span_corruption", "text", "write out masked spans", "Raffel et al. 2020"),
+    entry<FutureToken>("future_token", "text", "predict several tokens ahead from every position", "Walker 2024"),
+    entry<Position>("position", "text", "find the place of tokens whose position is withheld", "Wang et al. 2023"),
+    entry<PrefixLanguage>("prefix_language", "text", "go on after a prefix that is seen whole", "Raffel et al. 2020"),
 };
 
 }  // namespace

@@ -9,8 +9,10 @@ namespace lacuna {
 
 NextToken::NextToken(const Options& options, const RowContext& context) : options_(options), context_(context) {}
 
-Batch NextToken::prepare(std::span<const Sample> samples, const Random&) const {
-  const auto rows = static_cast<int64_t>(samples.size()), length = context_.length;
+Batch NextToken::prepare(std::span<const Sample> samples, const Random&) const { return rows(samples, context_); }
+
+Batch NextToken::rows(std::span<const Sample> samples, const RowContext& context) {
+  const auto rows = static_cast<int64_t>(samples.size()), length = context.length;
   Batch batch;
   batch.tokens = at::empty({rows, length}, at::kInt);
   batch.targets = at::empty({rows, length}, at::kInt);
@@ -22,7 +24,7 @@ Batch NextToken::prepare(std::span<const Sample> samples, const Random&) const {
   }
   batch.target_count = static_cast<double>(rows * length);
   batch.stream_positions = stream_positions(samples);
-  if (context_.document_mask) add_documents(batch, samples);
+  if (context.document_mask) add_documents(batch, samples);
   return batch;
 }
 

@@ -23,6 +23,9 @@ class NextToken : public Objective {
   Batch prepare(std::span<const Sample> samples, const Random& random) const override;
   Loss loss(Architecture& architecture, const Batch& batch) override;
 
+  // The rows themselves, from which other objectives start: every slot has weight 1.
+  static Batch rows(std::span<const Sample> samples, const RowContext& context);
+
  private:
   Options options_;
   RowContext context_;

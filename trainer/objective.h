@@ -3,6 +3,7 @@
 #pragma once
 #include <torch/nn/module.h>
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -16,11 +17,15 @@
 
 namespace lacuna {
 
+// Whether an objective fills Batch::encoder_tokens: for no architecture, for those that have an encoder, or always.
+enum class EncoderUse { never, either, always };
+
 // What an objective asks of an architecture and of the vocabulary; compared with Offers before anything is allocated.
 struct Needs {
   std::string modality = "text";
-  std::vector<Visibility> visibility;  // any of these will do
-  bool encoder = false;                // fills Batch::encoder_tokens
+  std::vector<Visibility> visibility;  // of a network without an encoder; any of these will do
+  EncoderUse encoder = EncoderUse::never;
+  bool withheld_positions = false;     // gives some tokens the position that stands for none
   int64_t num_special_tokens = 0;      // ids after the tokenizer's, for masks and sentinels
 };
 
@@ -32,7 +37,7 @@ struct SpecialTokens {
   int32_t pad = -1;
   int32_t end = -1;
   int32_t mask = -1;
-  std::vector<int32_t> sentinels;
+  std::vector<int32_t> sentinels = {};
 };
 
 // All that an objective is told besides its own options.
@@ -41,6 +46,12 @@ struct RowContext {
   int64_t tokenizer_size = 0;  // ids of the tokenizer, its end token included; special tokens follow
   int32_t end_token = -1;
   bool document_mask = false;  // fill Batch::segments and Batch::positions
+  int64_t rows_per_step = 1;   // over the whole world
+  // What the architecture offers, where an objective's rows depend on it.
+  bool encoder = false;
+  Visibility visibility = Visibility::causal;
+  // Whether a token begins a word; empty where the tokenizer does not tell.
+  std::function<bool(int32_t)> begins_word;
 };
 
 // A sum over weights and, beside it, named sums that are reported divided by the same count.
@@ -48,6 +59,9 @@ struct Loss {
   at::Tensor sum;
   std::vector<std::pair<std::string, at::Tensor>> metrics;
 };
+
+// The head's loss at the slots of Batch::predicted alone.
+at::Tensor loss_of_predicted(const Head& head, const at::Tensor& states, const Batch& batch);
 
 class Objective : public torch::nn::Module {
  public:
@@ -59,7 +73,16 @@ class Objective : public torch::nn::Module {
   // On the host, pure, no network: the same samples and the same `random` give the same batch. Draws are keyed by
   // Sample::position, never by a sample's place in the batch.
   virtual Batch prepare(std::span<const Sample> samples, const Random& random) const = 0;
+  // The rows that the loss is evaluated on, where they are others than those of training.
+  virtual Batch prepare_clean(std::span<const Sample> samples, const Random& random) const { return prepare(samples, random); }
   virtual Loss loss(Architecture& architecture, const Batch& batch) = 0;
+
+  // Among how many classes the loss chooses, where those are not the tokens of the vocabulary.
+  virtual std::optional<int64_t> num_classes() const { return std::nullopt; }
+  // For an objective with parameters of its own: declares them, once, after the architecture has declared its own.
+  virtual void build(const ModelContext& /*context*/, const Architecture& /*architecture*/) {}
+  // Model FLOPs of one training token in a row of `length` beside the architecture's.
+  virtual double flops_per_token(const Architecture& /*architecture*/, int64_t /*length*/) const { return 0; }
 };
 
 }  // namespace lacuna

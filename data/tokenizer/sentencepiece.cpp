@@ -105,6 +105,10 @@ std::string SentencepieceTokenizer::decode(std::span<const int32_t> tokens) cons
   return text;
 }
 
+bool SentencepieceTokenizer::begins_word(int32_t token) const {
+  return token >= 0 && token < num_pieces_ && processor_->IdToPiece(token).starts_with("\xe2\x96\x81");  // U+2581 for a space
+}
+
 size_t SentencepieceTokenizer::safe_cut(std::string_view text) const {
   const auto letter = [&](size_t i) { return (text[i] >= 'a' && text[i] <= 'z') || (text[i] >= 'A' && text[i] <= 'Z'); };
   if (!can_cut_ || text.size() < 3) return 0;

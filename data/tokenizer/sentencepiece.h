@@ -27,6 +27,7 @@ class SentencepieceTokenizer : public Tokenizer {
   int32_t end_token() const override { return end_token_; }  // </s>, or one id more than the model has
   void encode(std::string_view text, std::vector<int32_t>& out) const override;
   std::string decode(std::span<const int32_t> tokens) const override;
+  bool begins_word(int32_t token) const override;  // by the piece, since decoding one piece drops its space
   // Between two words. Never for a model that sets a space before a text and keeps extra ones: its parts would gain a space.
   size_t safe_cut(std::string_view text) const override;
   std::string serialize() const override { return model_; }

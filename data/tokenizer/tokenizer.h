@@ -19,6 +19,11 @@ class Tokenizer {
   virtual int32_t end_token() const = 0;
   virtual void encode(std::string_view text, std::vector<int32_t>& out) const = 0;  // appends, adds no end token; thread-safe
   virtual std::string decode(std::span<const int32_t> tokens) const = 0;            // skips ids that stand for no text
+  // Whether a word begins with this token: whether its text begins with white space.
+  virtual bool begins_word(int32_t token) const {
+    const auto text = decode({&token, 1});
+    return !text.empty() && std::string_view(" \n\t\r").find(text.front()) != std::string_view::npos;
+  }
   // The last place at which a text may be cut so that the two parts, encoded apart, give the tokens of the whole; 0 when
   // there is none. Documents that do not fit into memory are encoded in parts.
   virtual size_t safe_cut(std::string_view /*text*/) const { return 0; }

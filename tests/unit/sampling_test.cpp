@@ -99,6 +99,8 @@ class Counter : public Architecture {
   Offers offers() const override { return {.generates = true}; }
   Hidden forward(const Batch&) override { throw std::logic_error("not built for training"); }
   Head& head() override { throw std::logic_error("not built for training"); }
+  int64_t hidden_size() const override { return 1; }
+  at::Tensor embed(const at::Tensor&) const override { throw std::logic_error("not built for training"); }
   ModelWork work(int64_t, int64_t, int64_t) const override { return {}; }
   std::unique_ptr<Generation> generate(int64_t) override { return std::make_unique<Counting>(readings); }
 

@@ -37,7 +37,7 @@ std::vector<nlohmann::ordered_json> LossEvaluation::run(const EvaluationContext&
       samples.push_back(c.corpora[static_cast<size_t>(place.corpus)]->at(place.sample));
       samples.back().position = row;
     }
-    const auto batch = c.objective.prepare(samples, random).to(c.device);
+    const auto batch = c.objective.prepare_clean(samples, random).to(c.device);
     sums[0] += c.objective.loss(c.architecture, batch).sum.to(at::kCPU, at::kDouble);
     sums[1] += batch.target_count;
   }
@@ -45,7 +45,7 @@ std::vector<nlohmann::ordered_json> LossEvaluation::run(const EvaluationContext&
   c.architecture.train();
   const double loss = sums[0].item<double>() / sums[1].item<double>();
   nlohmann::ordered_json line{{"task", "loss"}, {"loss", loss}, {"perplexity", std::exp(loss)}};
-  if (bytes > 0) line["bits_per_byte"] = loss / std::numbers::ln2 * tokens / bytes;
+  if (bytes > 0 && !c.objective.num_classes()) line["bits_per_byte"] = loss / std::numbers::ln2 * tokens / bytes;
   line["rows"] = rows;
   line["targets"] = sums[1].item<double>();
   return {line};

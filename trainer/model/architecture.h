@@ -26,6 +26,7 @@ struct Offers {
   std::string modality = "text";
   Visibility visibility = Visibility::causal;
   bool encoder = false;      // reads Batch::encoder_tokens
+  bool withholds_positions = false;  // a token may be given the position behind the last one, which stands for none
   bool generates = false;    // can continue a prompt token by token
 };
 
@@ -34,7 +35,7 @@ struct ModelContext {
   Mesh& mesh;
   ParameterTable& parameters;
   int64_t vocabulary_size;   // the tokenizer's ids and the objective's special tokens
-  int64_t max_length;        // longest row
+  int64_t max_length;        // longest row, and the positions that there are
   uint64_t seed;             // of dropout
   // Of layers that are composed. Fused: blocks are single autograd nodes of fixed kernels (fused_halves.h) where those can carry
   // the batch; needs bf16 on a GPU.
@@ -76,6 +77,10 @@ class Architecture : public torch::nn::Module {
   virtual Offers offers() const = 0;
   virtual Hidden forward(const Batch& batch) = 0;
   virtual Head& head() = 0;
+  // For objectives with networks of their own: the width of the states, and the token embedding without positions,
+  // ids (...) int32 -> (..., D), whole on every tensor rank.
+  virtual int64_t hidden_size() const = 0;
+  virtual at::Tensor embed(const at::Tensor& ids) const = 0;
   // What `rows` rows of `length` cost this rank, whose activations have elements of that many bytes.
   virtual ModelWork work(int64_t rows, int64_t length, int64_t element_size) const = 0;
   // Model FLOPs of one training token in a row of `length`: forward and backward, attention's share included.

@@ -55,6 +55,12 @@ AttentionPattern newest_pattern(int64_t window, int64_t keys, const at::TensorOp
           .scores = scores_where(at::arange(keys, options.dtype(at::kInt)).ge(keys - window).view({1, 1, 1, keys}))};
 }
 
+AttentionPattern cross_pattern(const Batch& batch) {
+  if (!batch.segments.defined() || !batch.encoder_segments.defined()) return {.causal = false, .scores = {}};
+  const auto same = batch.segments.unsqueeze(-1).eq(batch.encoder_segments.unsqueeze(-2));  // (B, T, S)
+  return {.causal = false, .scores = scores_where(same.logical_or(same.any(-1, true).logical_not()).unsqueeze(1))};
+}
+
 void add_scores(AttentionPattern& pattern, const at::Tensor& scores) {
   if (pattern.scores.defined()) {
     pattern.scores = pattern.scores + scores;

@@ -16,6 +16,10 @@ AttentionPattern newest_pattern(int64_t window, int64_t keys, const at::TensorOp
 // (B or 1, 1, T, T) bool: the rule written out.
 at::Tensor allowed_pairs(Visibility visibility, int64_t window, const Batch& batch);
 
+// Of decoder slots (queries) and encoder slots (keys): all where the batch has no segments, else those of the same segment. A
+// decoder slot without a segment in the encoder, such as padding, sees all, so that its softmax stays finite; it has no weight.
+AttentionPattern cross_pattern(const Batch& batch);
+
 // Adds (1, H, T, T) scores to a pattern, writing causality out where it was implied.
 void add_scores(AttentionPattern& pattern, const at::Tensor& scores);
 

@@ -3,6 +3,7 @@
 #include "trainer/config/find_kind.h"
 #include "trainer/config/to_toml.h"
 #include "trainer/model/decoder.h"
+#include "trainer/model/encoder_decoder.h"
 
 namespace lacuna {
 namespace {
@@ -28,6 +29,8 @@ constexpr ArchitectureEntry entry(std::string_view name, std::string_view modali
 
 constexpr std::array kArchitectures{
     entry<Decoder>("decoder", "text", "a stack of transformer blocks, causal, prefix or fully visible", "Radford et al. 2019"),
+    entry<EncoderDecoder>("encoder_decoder", "text", "an encoder that sees its text whole, and a decoder that attends to it",
+                          "Raffel et al. 2020"),
 };
 
 }  // namespace

@@ -86,7 +86,9 @@ void Decoder::check(const Options& given, const Section& section, int64_t tensor
 }
 
 Offers Decoder::offers(const Options& o) {
-  return {.modality = "text", .visibility = o.visibility, .encoder = false, .generates = o.visibility != Visibility::full};
+  return {.visibility = o.visibility,
+          .withholds_positions = o.position == PositionKind::learned,
+          .generates = o.visibility != Visibility::full};
 }
 
 Decoder::Decoder(const Options& given, const ModelContext& context)

@@ -94,6 +94,8 @@ class Decoder : public Architecture {
   bool waits_for_parameters() const override { return true; }
   bool splits_sequence() const override { return sequence_; }
   ModelWork work(int64_t rows, int64_t length, int64_t element_size) const override;
+  int64_t hidden_size() const override { return options_.hidden_size; }
+  at::Tensor embed(const at::Tensor& ids) const override { return embedding_->forward(ids, {.axis = &mesh_.tensor()}); }
   Backends backends(int64_t rows, int64_t length, bool documents) const override;
   std::unique_ptr<Generation> generate(int64_t rows) override;
 
