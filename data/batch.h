@@ -14,6 +14,8 @@ struct Sample {
   int64_t position = 0;  // place in the run's stream: step * global rows + row; keys every random draw
   std::vector<int32_t> tokens;
   std::vector<int32_t> document_starts;  // offsets in `tokens` at which a document begins, ascending
+  // Per token, whether it belongs to a response to the prompt before it: 1 or 0; empty where the corpus does not tell.
+  std::vector<uint8_t> responses = {};
 };
 
 // One micro-batch of one data rank. The objective has shifted; a model never does. Absent fields are undefined tensors.

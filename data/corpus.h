@@ -19,6 +19,7 @@ struct CorpusSpec {
   int64_t bytes = 0;                           // of text that the tokens stand for
   int64_t vocabulary_size = 0;                 // tokenizer's ids, its end token included
   std::shared_ptr<const Tokenizer> tokenizer;  // null for synthetic corpora
+  bool responses = false;                      // samples tell which of their tokens are responses
 };
 
 class Corpus {

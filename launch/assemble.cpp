@@ -183,6 +183,32 @@ StepSource make_source(const Experiment& e, const Objective& objective, const La
       {.global_size = e.batch.global_size, .micro_size = layout.micro_size, .data_rank = data_rank, .data_size = layout.data});
 }
 
+void check_evaluations(const Experiment& e, const std::vector<std::string>& tasks, const Vocabulary& vocabulary, bool has_corpora) {
+  const EvaluationPlan plan{.offers = find_architecture(e.architecture).offers(e.architecture, 1),
+                            .options = e.evaluate,
+                            .has_corpora = has_corpora,
+                            .tokenizer = vocabulary.tokenizer,
+                            .length = e.batch.sequence_length};
+  for (const auto& task : tasks) {
+    if (const auto reason = find_evaluation(task).make()->misfit(plan)) {
+      throw e.evaluate_section.error("tasks", task + " cannot judge this run: " + *reason);
+    }
+  }
+}
+
+std::vector<std::pair<std::string, std::unique_ptr<Evaluation>>> make_evaluations(const Experiment& e,
+                                                                                  const Vocabulary& vocabulary) {
+  const bool has_corpora = !e.data.validation.paths.empty();
+  std::vector<std::string> tasks;
+  for (const auto& task : e.evaluate.tasks) {
+    if (has_corpora || task != "loss") tasks.push_back(task);
+  }
+  check_evaluations(e, tasks, vocabulary, has_corpora);
+  std::vector<std::pair<std::string, std::unique_ptr<Evaluation>>> evaluations;
+  for (const auto& task : tasks) evaluations.emplace_back(task, find_evaluation(task).make());
+  return evaluations;
+}
+
 void check_fit(const Experiment& e, int64_t tensor_size) {
   const auto& objective = find_objective(e.objective);
   const auto& architecture = find_architecture(e.architecture);

@@ -12,6 +12,7 @@
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/checkpoint_writer.h"
 #include "trainer/config/experiment.h"
+#include "trainer/evaluate/evaluation.h"
 #include "trainer/model/catalog.h"
 #include "trainer/model/flat_storage.h"
 #include "trainer/optim/schedule.h"
@@ -66,6 +67,14 @@ std::unique_ptr<Objective> make_objective(const Experiment& experiment, const Vo
 std::vector<std::shared_ptr<const Corpus>> open_corpora(const std::vector<std::string>& paths, const Objective& objective);
 // The rows of every step as this rank of the layout takes them.
 StepSource make_source(const Experiment& experiment, const Objective& objective, const Layout& layout, int data_rank);
+
+// Throws a usage error where one of `tasks` cannot judge the experiment's network, or lacks what it reads, before anything is
+// allocated. `has_corpora`: there is one to validate on.
+void check_evaluations(const Experiment& experiment, const std::vector<std::string>& tasks, const Vocabulary& vocabulary,
+                       bool has_corpora);
+// The evaluations of training. Without a validation corpus `loss`, which is there by default, is left out.
+std::vector<std::pair<std::string, std::unique_ptr<Evaluation>>> make_evaluations(const Experiment& experiment,
+                                                                                  const Vocabulary& vocabulary);
 
 // A network with its parameters in flat storage; values are not set yet.
 struct Network {

@@ -33,6 +33,8 @@ int evaluate(const EvaluateArguments& arguments) {
   const auto& experiment = restored.experiment;
   const auto paths = arguments.corpora.empty() ? experiment.data.validation.paths : arguments.corpora;
   check_tokenizer(paths, restored.vocabulary, arguments.where);
+  const auto& tasks = arguments.tasks.empty() ? experiment.evaluate.tasks : arguments.tasks;
+  check_evaluations(experiment, tasks, restored.vocabulary, !paths.empty());
   const auto corpora = open_corpora(paths, *restored.objective);
   const EvaluationContext context{.objective = *restored.objective,
                                   .architecture = *restored.network->architecture,
@@ -41,9 +43,13 @@ int evaluate(const EvaluateArguments& arguments) {
                                   .rows = experiment.evaluate.rows,
                                   .micro_size = experiment.batch.micro_size == 0 ? 16 : experiment.batch.micro_size,
                                   .seed = static_cast<uint64_t>(experiment.run.seed),
-                                  .device = device.device()};
+                                  .device = device.device(),
+                                  .tokenizer = restored.vocabulary.tokenizer,
+                                  .length = experiment.batch.sequence_length,
+                                  .options = experiment.evaluate,
+                                  .show_progress = mpi.rank() == 0};
   auto lines = nlohmann::ordered_json::array();
-  for (const auto& task : arguments.tasks.empty() ? experiment.evaluate.tasks : arguments.tasks) {
+  for (const auto& task : tasks) {
     for (const auto& result : find_evaluation(task).make()->run(context)) {
       nlohmann::ordered_json line{{"event", "evaluate"}, {"step", restored.step}};
       line.update(result);

@@ -13,7 +13,6 @@
 #include "launch/peak.h"
 #include "launch/rank_log.h"
 #include "launch/run_start.h"
-#include "trainer/evaluate/catalog.h"
 #include "trainer/optim/catalog.h"
 #include "trainer/trainer.h"
 #include "trainer/training_state.h"
@@ -32,6 +31,7 @@ struct TrainArguments {
 int dry_run(const Experiment& experiment, const Layout& layout, const TrainArguments& arguments) {
   const auto mesh = make_planned_mesh(layout.world, layout.tensor);
   const auto vocabulary = vocabulary_of(experiment);
+  make_evaluations(experiment, vocabulary);  // says what does not fit
   const auto objective = make_objective(experiment, vocabulary);
   const auto network = make_network(experiment, vocabulary, *objective, *mesh);
   auto table = describe_run(experiment, layout, *network, vocabulary);
@@ -89,6 +89,7 @@ int train(const TrainArguments& arguments) {
   const DeviceSession device(layout.device, experiment);
   const auto mesh = under_mpi() ? make_device_mesh(layout.tensor, device.device(), recorder) : make_self_mesh();
   const auto vocabulary = vocabulary_of(experiment);
+  auto evaluations = make_evaluations(experiment, vocabulary);
   const auto objective = make_objective(experiment, vocabulary);
   const auto network = make_network(experiment, vocabulary, *objective, *mesh);
   const auto source = make_source(experiment, *objective, layout, mesh->data().rank());
@@ -120,10 +121,6 @@ int train(const TrainArguments& arguments) {
   }
   run.checkpoint.reset();
 
-  std::vector<std::pair<std::string, std::unique_ptr<Evaluation>>> evaluations;
-  if (!validation.empty()) {
-    for (const auto& task : experiment.evaluate.tasks) evaluations.emplace_back(task, find_evaluation(task).make());
-  }
   CheckpointWriter checkpoints(mesh->world(), run.folder / "checkpoints", experiment.checkpoint.keep);
   GradientBuckets buckets(bucket_parameters(storage), storage.gradients(), mesh->data(), storage.layout());
   std::optional<SharedGradients> shared_gradients;
@@ -169,7 +166,12 @@ int train(const TrainArguments& arguments) {
                                   .rows = experiment.evaluate.rows,
                                   .micro_size = layout.micro_size,
                                   .seed = static_cast<uint64_t>(experiment.run.seed),
-                                  .device = device.device()},
+                                  .device = device.device(),
+                                  .tokenizer = vocabulary.tokenizer,
+                                  .length = experiment.batch.sequence_length,
+                                  .options = experiment.evaluate,
+                                  .alive = [&] { watchdog.beat(running.load() != nullptr ? running.load()->step_done() : 0); },
+                                  .show_progress = mpi.rank() == 0},
                    .checkpoints = checkpoints,
                    .meta = meta,
                    .extra = {vocabulary_slice(vocabulary)},

@@ -27,6 +27,7 @@ struct Needs {
   EncoderUse encoder = EncoderUse::never;
   bool withheld_positions = false;     // gives some tokens the position that stands for none
   int64_t num_special_tokens = 0;      // ids after the tokenizer's, for masks and sentinels
+  bool responses = false;              // training corpora must tell which tokens are responses
 };
 
 // Why the two do not go together, in words that name the mend; nothing where they do.

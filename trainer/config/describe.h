@@ -32,10 +32,12 @@ constexpr Range between(double low, double high) { return {.low = low, .high = h
 // low <= value < high
 constexpr Range from_below(double low, double high) { return {.low = low, .high = high, .open_high = true}; }
 
-// A corpus file and its share of a mixture.
+// A corpus file, or a task that is generated (data/tasks), and its share of a mixture. Exactly one of `path` and `task` is set.
 struct WeightedPath {
   std::string path;
   double weight = 1.0;
+  std::string task = {};
+  std::vector<int64_t> sizes = {};  // of the task's examples; empty = its own
   bool operator==(const WeightedPath&) const = default;
 };
 using Mixture = std::vector<WeightedPath>;

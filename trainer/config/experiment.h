@@ -58,7 +58,9 @@ struct DataOptions {
 };
 template <class Visitor>
 void describe(Visitor& visit, DataOptions& o) {
-  visit("train", o.train, "corpora, or [{ corpus = \"a.h5\", weight = 0.7 }, ...]; relative to this file");
+  visit("train", o.train,
+        "corpora, or [{ corpus = \"a.h5\", weight = 0.9 }, { task = \"needle\", weight = 0.1 }, ...]; relative to this file; a task "
+        "may have sizes = [4, 8]");
   visit("validation", o.validation, "corpora for evaluation; relative to this file");
   visit("document_mask", o.document_mask, "attention stays inside a document, positions restart");
 }
@@ -120,12 +122,21 @@ struct EvaluateOptions {
   int64_t every = 100;
   int64_t rows = 64;
   std::vector<std::string> tasks = {"loss"};
+  int64_t examples = 200;
+  int64_t task_seed = 1;
+  std::vector<int64_t> sizes;
+  PathList choices;
 };
 template <class Visitor>
 void describe(Visitor& visit, EvaluateOptions& o) {
   visit("every", o.every, "steps between evaluations; 0 = never", at_least(0));
   visit("rows", o.rows, "validation rows of one evaluation", at_least(1));
   visit("tasks", o.tasks, "evaluations to run; see lacuna inspect --catalog");
+  visit("examples", o.examples, "examples of a task that is generated or read from a file", between(1, 1 << 20));
+  visit("task_seed", o.task_seed, "of generated examples, the same for all runs that are compared", at_least(0));
+  visit("sizes", o.sizes, "sizes of generated examples (pairs, documents, lengths); [] = the task's own, as far as a row holds them",
+        at_least(1));
+  visit("choices", o.choices, "JSON lines {\"context\", \"choices\", \"answer\"} for the task choices; relative to this file");
 }
 
 struct Experiment {

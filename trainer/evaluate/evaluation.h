@@ -1,10 +1,14 @@
 // The socket that evaluations plug into. Every rank of the mesh takes part; each gets the same result.
 #pragma once
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "data/corpus.h"
+#include "trainer/config/experiment.h"
 #include "trainer/objective.h"
 #include "trainer/parallel/mesh.h"
 
@@ -19,12 +23,29 @@ struct EvaluationContext {
   int64_t micro_size;  // rows of one forward pass
   uint64_t seed;
   at::Device device = at::kCPU;  // of the architecture
+  std::shared_ptr<const Tokenizer> tokenizer = nullptr;  // null where texts have none
+  int64_t length = 0;                                    // T, positions of the network's rows
+  EvaluateOptions options = {};
+  // Called after each forward pass, so that a watchdog sees that the rank is alive; may be empty.
+  std::function<void()> alive = {};
+  bool show_progress = false;  // of this rank
+};
+
+// What an evaluation may know of a run before anything of it is allocated.
+struct EvaluationPlan {
+  Offers offers;
+  EvaluateOptions options;
+  bool has_corpora;  // of validation
+  std::shared_ptr<const Tokenizer> tokenizer;
+  int64_t length;  // T
 };
 
 class Evaluation {
  public:
   virtual ~Evaluation() = default;
-  // Lines of {"task", "loss", ...}; no step, no event.
+  // Why it cannot judge such a run, in words that name the mend; nothing where it can.
+  virtual std::optional<std::string> misfit(const EvaluationPlan& /*plan*/) const { return std::nullopt; }
+  // Lines of {"task", ...}: figures by name, and tables of them in an object "slices". No step, no event.
   virtual std::vector<nlohmann::ordered_json> run(const EvaluationContext& context) const = 0;
 };
 

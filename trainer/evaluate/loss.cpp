@@ -11,6 +11,11 @@
 
 namespace lacuna {
 
+std::optional<std::string> LossEvaluation::misfit(const EvaluationPlan& plan) const {
+  if (plan.has_corpora) return std::nullopt;
+  return "there is nothing to evaluate on: name a corpus under data.validation or with --corpus";
+}
+
 std::vector<nlohmann::ordered_json> LossEvaluation::run(const EvaluationContext& c) const {
   const at::NoGradGuard no_grad;
   c.architecture.eval();
@@ -23,7 +28,6 @@ std::vector<nlohmann::ordered_json> LossEvaluation::run(const EvaluationContext&
     tokens += static_cast<double>(corpus->spec().tokens);
     bytes += static_cast<double>(corpus->spec().bytes);
   }
-  if (sources.empty()) throw usage_error("there is nothing to evaluate on: name a corpus under data.validation or with --corpus");
   const int64_t rows = std::min(c.rows, stored);
   const Sampler sampler(sources, c.seed);
   const auto random = Random(c.seed, 0).fork("validation");

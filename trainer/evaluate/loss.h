@@ -6,6 +6,7 @@ namespace lacuna {
 
 class LossEvaluation : public Evaluation {
  public:
+  std::optional<std::string> misfit(const EvaluationPlan& plan) const override;
   std::vector<nlohmann::ordered_json> run(const EvaluationContext& context) const override;
 };
 
