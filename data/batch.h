@@ -34,13 +34,15 @@ struct Batch {
   at::Tensor encoder_tokens;     // (B, S) int32
   at::Tensor encoder_segments;   // (B, S) int32
   at::Tensor encoder_positions;  // (B, S) int32
+  at::Tensor kept;               // (K) int64, rows of this batch of which the objective keeps what it made, to show them again
+  at::Tensor replayed;           // (K) int64, stream positions of such earlier rows, shown again beside these; counted as targets
   double target_count = 0;       // sum of weights
 
   int64_t rows() const { return tokens.size(0); }
   int64_t length() const { return tokens.size(1); }
   // Every tensor of the batch, undefined ones included, always in the same order.
-  std::array<at::Tensor*, 14> tensors();
-  std::array<const at::Tensor*, 14> tensors() const;
+  std::array<at::Tensor*, 16> tensors();
+  std::array<const at::Tensor*, 16> tensors() const;
   Batch to(at::Device device) const;
   // In page-locked memory, from which a device copies beside its work; needs a device.
   Batch pinned() const;

@@ -147,12 +147,13 @@ CostInput cost_of(const Experiment& e, const Layout& layout, const Network& netw
           .tensor = layout.tensor};
 }
 
-Table describe_run(const Experiment& e, const Layout& layout, const Network& network, const Vocabulary& vocabulary) {
+Table describe_run(const Experiment& e, const Layout& layout, const Objective& objective, const Network& network,
+                   const Vocabulary& vocabulary) {
   double parameters = 0;
   for (const auto& parameter : network.parameters) parameters += elements(parameter.full_shape);
   const auto memory = estimate_memory(e, layout, network, vocabulary);
   const auto backends = network.architecture->backends(layout.micro_size, e.batch.sequence_length, e.data.document_mask);
-  const double flops = network.architecture->flops_per_token(e.batch.sequence_length);
+  const double flops = flops_per_token(objective, *network.architecture, e.batch.sequence_length);
   const auto count = [](int64_t value) { return format_count(static_cast<double>(value)); };
   const bool on_gpu = layout.device != at::kCPU;
   Table table{
@@ -184,10 +185,11 @@ Table describe_run(const Experiment& e, const Layout& layout, const Network& net
   return table;
 }
 
-Table describe_cost(const Experiment& e, const Layout& layout, const Network& network, const MachineRates& rates) {
+Table describe_cost(const Experiment& e, const Layout& layout, const Objective& objective, const Network& network,
+                    const MachineRates& rates) {
   const auto cost = predict(cost_of(e, layout, network), rates);
   const double seconds = cost.total(), tokens = static_cast<double>(layout.tokens_per_step) / seconds;
-  const double flops = tokens * network.architecture->flops_per_token(e.batch.sequence_length) / layout.world;
+  const double flops = tokens * flops_per_token(objective, *network.architecture, e.batch.sequence_length) / layout.world;
   const auto promised = promised_flops(rates.gpu, e.precision);
   Table table{{"predicted step", milliseconds(seconds) + " on " + std::to_string(layout.world) + " x " + rates.gpu},
               {"  products", milliseconds(cost.products)},

@@ -24,9 +24,11 @@ MemoryEstimate estimate_memory(const Experiment& experiment, const Layout& layou
 CostInput cost_of(const Experiment& experiment, const Layout& layout, const Network& network);
 
 // The banner of `train`, which --dry-run prints too: every resolved number that a person checks first.
-Table describe_run(const Experiment& experiment, const Layout& layout, const Network& network, const Vocabulary& vocabulary);
+Table describe_run(const Experiment& experiment, const Layout& layout, const Objective& objective, const Network& network,
+                   const Vocabulary& vocabulary);
 
 // The step on a machine of these rates: time and its parts, MFU, messages.
-Table describe_cost(const Experiment& experiment, const Layout& layout, const Network& network, const MachineRates& rates);
+Table describe_cost(const Experiment& experiment, const Layout& layout, const Objective& objective, const Network& network,
+                    const MachineRates& rates);
 
 }  // namespace lacuna

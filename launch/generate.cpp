@@ -31,7 +31,8 @@ int generate(const GenerateArguments& arguments) {
   std::vector<int32_t> tokens;
   tokenizer.encode(arguments.prompt, tokens);
   if (tokens.empty()) tokens.push_back(tokenizer.end_token());  // the start of a document is what follows an end
-  const auto text = continue_text(*restored.network->architecture, mesh->world(), tokens,
+  const auto text = continue_text(
+      [&](int64_t rows) { return restored.objective->generate(*restored.network->architecture, rows); }, mesh->world(), tokens,
                                   {.max_tokens = arguments.max_tokens,
                                    .context = restored.experiment.batch.sequence_length,
                                    .vocabulary_size = restored.vocabulary.size,

@@ -34,9 +34,9 @@ int dry_run(const Experiment& experiment, const Layout& layout, const TrainArgum
   make_evaluations(experiment, vocabulary);  // says what does not fit
   const auto objective = make_objective(experiment, vocabulary);
   const auto network = make_network(experiment, vocabulary, *objective, *mesh);
-  auto table = describe_run(experiment, layout, *network, vocabulary);
+  auto table = describe_run(experiment, layout, *objective, *network, vocabulary);
   if (layout.device != at::kCPU) {
-    const auto cost = describe_cost(experiment, layout, *network, find_rates(arguments.machine));
+    const auto cost = describe_cost(experiment, layout, *objective, *network, find_rates(arguments.machine));
     table.insert(table.end(), cost.begin(), cost.end());
   } else if (arguments.world > 0) {
     table.emplace_back("predicted step", "none: rates are of GPUs; --set run.device=cuda predicts one");
@@ -100,7 +100,7 @@ int train(const TrainArguments& arguments) {
   if (run.nothing_left) return 0;
   const FailureNote starting(run.folder, [&run] { return run.first_step - 1; });
   RankLog log(run.folder, mpi.rank());
-  auto banner = describe_run(experiment, layout, *network, vocabulary);
+  auto banner = describe_run(experiment, layout, *objective, *network, vocabulary);
   if (mpi.rank() == 0) tell_price(device, experiment, layout, *network, banner);
   auto peaks = mpi.rank() == 0 ? peaks_of(device, experiment, banner) : Peaks{};
   peaks = {.promised = mpi.size() * peaks.promised, .measured = mpi.size() * peaks.measured};
@@ -115,6 +115,7 @@ int train(const TrainArguments& arguments) {
   if (run.checkpoint) {
     check_corpora(*run.checkpoint, hashes);
     restore(*run.checkpoint, storage, optimizer.get(), *mesh);
+    restore(*run.checkpoint, *objective, *mesh);
     screen.note("resumed from " + run.checkpoint->folder().string());
   } else {
     initialize(network->parameters, static_cast<uint64_t>(experiment.run.seed), mesh->tensor().rank(), mesh->tensor().size());
@@ -194,7 +195,7 @@ int train(const TrainArguments& arguments) {
                    .steps_in_flight = device.is_cpu() ? 0 : 2,
                    .record_graphs = !device.is_cpu() && experiment.run.cuda_graphs && experiment.run.fault.empty() &&
                                     uses_fused_kernels(experiment),
-                   .flops_per_token = network->architecture->flops_per_token(experiment.batch.sequence_length)});
+                   .flops_per_token = flops_per_token(*objective, *network->architecture, experiment.batch.sequence_length)});
   const FailureNote training(run.folder, [&trainer] { return trainer.step_done(); });
   running = &trainer;
   const auto end = trainer.run();

@@ -26,6 +26,7 @@ struct Needs {
   std::vector<Visibility> visibility;  // of a network without an encoder; any of these will do
   EncoderUse encoder = EncoderUse::never;
   bool withheld_positions = false;     // gives some tokens the position that stands for none
+  bool candidates = false;             // asks Architecture::observe
   int64_t num_special_tokens = 0;      // ids after the tokenizer's, for masks and sentinels
   bool responses = false;              // training corpora must tell which tokens are responses
 };
@@ -61,6 +62,12 @@ struct Loss {
   std::vector<std::pair<std::string, at::Tensor>> metrics;
 };
 
+// How long a prediction may take of an objective that searches for it: steps of the search, and starts of which the best is taken.
+struct Effort {
+  int64_t steps = 0;  // 0 = as in training
+  int64_t samples = 1;
+};
+
 // The head's loss at the slots of Batch::predicted alone.
 at::Tensor loss_of_predicted(const Head& head, const at::Tensor& states, const Batch& batch);
 
@@ -84,6 +91,18 @@ class Objective : public torch::nn::Module {
   virtual void build(const ModelContext& /*context*/, const Architecture& /*architecture*/) {}
   // Model FLOPs of one training token in a row of `length` beside the architecture's.
   virtual double flops_per_token(const Architecture& /*architecture*/, int64_t /*length*/) const { return 0; }
+  // What it keeps from step to step beside parameters, by name: of each tensor, whole over the data ranks, this rank's equal part
+  // along dim 0, the same on every tensor rank. Checkpoints hold it, and restoring writes into it.
+  virtual std::vector<std::pair<std::string, at::Tensor>> state() { return {}; }
+
+  // What a trained network says. The logits (B, T, V) of every position's target; where thinks(), of a search that takes the effort.
+  virtual bool thinks() const { return false; }
+  virtual at::Tensor logits(Architecture& architecture, const Batch& batch, const Effort& effort);
+  // Continues `rows` prompts as it was trained to. Throws where the architecture cannot.
+  virtual std::unique_ptr<Generation> generate(Architecture& architecture, int64_t rows) { return architecture.generate(rows); }
 };
+
+// Model FLOPs of one training token: the network's, and those that the objective adds.
+double flops_per_token(const Objective& objective, const Architecture& architecture, int64_t length);
 
 }  // namespace lacuna

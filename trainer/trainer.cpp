@@ -243,6 +243,8 @@ void Trainer::save(int64_t step) {
   commit_save();  // at most one is in flight
   p_.watchdog.beat(step);
   auto slices = training_slices(p_.storage, &p_.optimizer, p_.mesh);
+  const auto kept = objective_slices(p_.objective, p_.mesh);
+  slices.insert(slices.end(), kept.begin(), kept.end());
   if (p_.mesh.world().rank() == 0) slices.insert(slices.end(), p_.extra.begin(), p_.extra.end());
   auto meta = p_.meta;
   meta.step = step;

@@ -8,6 +8,8 @@
 namespace lacuna {
 namespace {
 
+const std::string kObjectivePrefix = "objective_state.";
+
 // A tensor of values that belong to parameters, and the prefix of their names in a checkpoint.
 struct Buffer {
   std::string prefix;
@@ -71,6 +73,22 @@ std::vector<TensorSlice> training_slices(const FlatStorage& storage, const Optim
   return slices;
 }
 
+std::vector<TensorSlice> objective_slices(Objective& objective, Mesh& mesh) {
+  std::vector<TensorSlice> slices;
+  if (mesh.tensor().rank() != 0) return slices;
+  for (const auto& [name, values] : objective.state()) {
+    auto shape = values.sizes().vec();
+    shape[0] *= mesh.data().size();
+    slices.push_back({.name = kObjectivePrefix + name,
+                      .full_shape = shape,
+                      .partition_dim = 0,
+                      .part = mesh.data().rank(),
+                      .parts = mesh.data().size(),
+                      .value = values});
+  }
+  return slices;
+}
+
 std::vector<BucketParameter> bucket_parameters(const FlatStorage& storage) {
   std::vector<BucketParameter> parameters;
   for (size_t i = 0; i < storage.ranges().size(); ++i) {
@@ -93,6 +111,16 @@ void restore(const Checkpoint& checkpoint, FlatStorage& storage, Optimizer* opti
     storage.set(i, read("parameter.", range));
     if (optimizer == nullptr) continue;
     for (const auto& [name, values] : optimizer->state()) storage.put_owned(i, read("optimizer." + name + ".", range), values);
+  }
+}
+
+void restore(const Checkpoint& checkpoint, Objective& objective, Mesh& mesh) {
+  for (const auto& [name, values] : objective.state()) {
+    const auto saved = checkpoint.read(kObjectivePrefix + name, 0, mesh.data().rank(), mesh.data().size());
+    if (saved.sizes() != values.sizes()) {
+      throw checkpoint_error("what the objective keeps, " + name + ", has another shape in the checkpoint; [objective] or [batch] has changed since");
+    }
+    values.copy_(saved);
   }
 }
 

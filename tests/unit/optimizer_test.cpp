@@ -95,6 +95,32 @@ TEST(AdamWTest, DecayFallsOnTensorsOfTwoAndMoreDimensionsOnly) {
   }
 }
 
+// Two networks that differ in one vector's rule alone.
+TEST(AdamWTest, ARuleScalesAParametersRateAndHoldsItAboveItsMinimum) {
+  for (const auto compute : {at::kFloat, at::kBFloat16}) {
+    torch::nn::Module root;
+    ParameterTable table;
+    for (const auto& [name, rule] : std::vector<std::pair<std::string, UpdateRule>>{
+             {"plain", {}}, {"fast", {.rate = 10}}, {"held", {.rate = 1000, .minimum = 4.875}}, {"after", {.minimum = 4.875}}}) {
+      table.declare(root, name, {3}, -1, 1, InitialValues::constant, 5, rule);
+    }
+    auto list = table.list(root);
+    FlatStorage storage(list, 1, at::kCPU, compute);
+    initialize(list, 1, 0, 1);
+    AdamW optimizer({}, storage);
+    for (auto& p : list) p.value.mutable_grad().fill_(1);
+    testing::update(optimizer, 1, 1e-3, 1);  // the first step is the learning rate
+    const auto masters = storage.has_masters() ? storage.masters() : storage.parameters();
+    const auto moved = [&](size_t i) { return masters[storage.ranges()[i].offset + 2].item<double>(); };
+    EXPECT_NEAR(moved(0), 4.999, 1e-6);
+    EXPECT_NEAR(moved(1), 4.99, 1e-6);
+    EXPECT_EQ(moved(2), 4.875);
+    EXPECT_NEAR(moved(3), 4.999, 1e-6);
+    EXPECT_EQ(list[2].value[0].item<double>(), 4.875) << "what the network computes with";
+    EXPECT_EQ(masters[storage.ranges()[2].offset + 3].item<double>(), 0) << "a gap is no parameter";
+  }
+}
+
 TEST(AdamWTest, GapsBetweenParametersStayZero) {
   Parameters parameters;
   AdamW optimizer({}, *parameters.storage);

@@ -112,7 +112,7 @@ class ContinueTextTest : public ::testing::Test {
   std::vector<int32_t> go_on(const std::vector<int32_t>& prompt, int64_t max_tokens, int32_t end_token = 10) {
     const ContinueOptions options{
         .max_tokens = max_tokens, .context = Counter::kContext, .vocabulary_size = 11, .end_token = end_token};
-    return continue_text(counter, mesh->world(), prompt, options, {}, 1);
+    return continue_text([this](int64_t rows) { return counter.generate(rows); }, mesh->world(), prompt, options, {}, 1);
   }
   Counter counter;
   std::unique_ptr<Mesh> mesh = make_self_mesh();
@@ -143,7 +143,9 @@ TEST(ContinueTextOfADecoderTest, TheSeedAloneDecides) {
   const auto network = testing::make_network(testing::gpt2_shape(), *mesh, 61, 16);
   network->decoder->eval();
   const ContinueOptions options{.max_tokens = 40, .context = 16, .vocabulary_size = 61, .end_token = -1};
-  const auto text = [&](uint64_t seed) { return continue_text(*network->decoder, mesh->world(), {1, 2, 3}, options, {}, seed); };
+  const auto text = [&](uint64_t seed) {
+    return continue_text([&](int64_t rows) { return network->decoder->generate(rows); }, mesh->world(), {1, 2, 3}, options, {}, seed);
+  };
   const auto first = text(1);
   EXPECT_EQ(first.size(), 40u) << "well beyond the rows of 16";
   EXPECT_EQ(text(1), first);

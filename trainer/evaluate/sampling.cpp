@@ -38,7 +38,7 @@ int32_t sample_token(const at::Tensor& logits, const SamplingOptions& options, R
   return order[count - 1];
 }
 
-std::vector<int32_t> continue_text(Architecture& architecture, Communicator& world, const std::vector<int32_t>& prompt,
+std::vector<int32_t> continue_text(const StartGeneration& start, Communicator& world, const std::vector<int32_t>& prompt,
                                    const ContinueOptions& options, const SamplingOptions& sampling, uint64_t seed) {
   Random random = Random(seed, 3).fork("generate");
   std::vector<int32_t> text = prompt;
@@ -46,7 +46,7 @@ std::vector<int32_t> continue_text(Architecture& architecture, Communicator& wor
   size_t read = 0;
   while (static_cast<int64_t>(text.size() - prompt.size()) < options.max_tokens) {
     if (!generation || generation->length() == options.context) {
-      generation = architecture.generate(1);
+      generation = start(1);
       const auto longest = static_cast<size_t>(read == 0 ? options.context : std::max<int64_t>(options.context / 2, 1));
       read = text.size() - std::min(text.size(), longest);
     }

@@ -1,6 +1,8 @@
 // Text from a network, token by token.
 #pragma once
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <vector>
 
 #include "data/random.h"
@@ -24,8 +26,11 @@ struct ContinueOptions {
   int32_t end_token;        // ends the text; not returned
 };
 
+// Starts to continue that many prompts, as Objective::generate and Architecture::generate do.
+using StartGeneration = std::function<std::unique_ptr<Generation>(int64_t rows)>;
+
 // The tokens that follow `prompt`, which is not empty. Collective over `world`, whose ranks share one network; all return the same.
-std::vector<int32_t> continue_text(Architecture& architecture, Communicator& world, const std::vector<int32_t>& prompt,
+std::vector<int32_t> continue_text(const StartGeneration& start, Communicator& world, const std::vector<int32_t>& prompt,
                                    const ContinueOptions& options, const SamplingOptions& sampling, uint64_t seed);
 
 }  // namespace lacuna

@@ -29,6 +29,13 @@ LACUNA_WIDE void update(float* p, float* g, float* m, float* v, int64_t n, Coeff
   }
 }
 
+// Few parameters have a least value, so this is no part of the pass.
+void raise_to(double minimum, const AdamWBuffers& b) {
+  if (std::isinf(minimum)) return;
+  b.parameters.clamp_min_(minimum);
+  if (b.copy.defined()) b.copy.copy_(b.parameters);
+}
+
 }  // namespace
 
 void adamw(const AdamWBuffers& b, const AdamWConstants& constants, double weight_decay, const at::Tensor& scalars) {
@@ -45,10 +52,12 @@ void adamw(const AdamWBuffers& b, const AdamWConstants& constants, double weight
                  .beta2 = static_cast<float>(constants.beta2),
                  .epsilon = static_cast<float>(constants.epsilon),
                  .weight_decay = static_cast<float>(weight_decay),
+                 .rate = static_cast<float>(constants.rate),
                  .decays = b.decays.defined() ? reinterpret_cast<const uint32_t*>(b.decays.const_data_ptr<int32_t>()) : nullptr,
                  .begin = b.begin,
                  .scalars = scalars.const_data_ptr<float>()},
                 c10::cuda::getCurrentCUDAStream());
+    raise_to(constants.minimum, b);
     return;
   }
 #endif
@@ -61,7 +70,7 @@ void adamw(const AdamWBuffers& b, const AdamWConstants& constants, double weight
   const Coefficients c{.beta1 = static_cast<float>(constants.beta1),
                        .beta2 = static_cast<float>(constants.beta2),
                        .epsilon = static_cast<float>(constants.epsilon),
-                       .rate = s[0],
+                       .rate = s[0] * static_cast<float>(constants.rate),
                        .scale = s[1],
                        .correction1 = s[2],
                        .root_correction2 = std::sqrt(s[3]),
@@ -70,6 +79,7 @@ void adamw(const AdamWBuffers& b, const AdamWConstants& constants, double weight
   auto* g = gradients.data_ptr<float>();
   at::parallel_for(0, b.parameters.numel(), 1 << 15,
                    [&](int64_t begin, int64_t end) { update(p + begin, g + begin, m + begin, v + begin, end - begin, c); });
+  raise_to(constants.minimum, b);
 }
 
 }  // namespace lacuna

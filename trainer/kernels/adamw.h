@@ -2,10 +2,14 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <limits>
+
 namespace lacuna {
 
 struct AdamWConstants {
   double beta1, beta2, epsilon;
+  double rate = 1;                                            // times the learning rate
+  double minimum = -std::numeric_limits<double>::infinity();  // no update leaves a parameter below
 };
 
 // Ranges of the flat buffers, all of one length and on one device, float32 but for the copy.
@@ -18,7 +22,7 @@ struct AdamWBuffers {
 };
 
 // p -= lr * (m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon) + weight_decay * p), with m and v moved by scale * gradient;
-// the gradients become zero. `scalars` (4) float32 on the same device, so that no step waits for the host: lr, scale, 1 - beta1^t,
+// the gradients become zero; lr is that of `scalars` times constants.rate. `scalars` (4) float32 on the same device, so that no step waits for the host: lr, scale, 1 - beta1^t,
 // 1 - beta2^t. Where the scale is not finite only the gradients are written.
 void adamw(const AdamWBuffers& buffers, const AdamWConstants& constants, double weight_decay, const at::Tensor& scalars);
 

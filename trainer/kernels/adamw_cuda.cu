@@ -14,7 +14,7 @@ struct Coefficients {
 };
 
 __device__ Coefficients coefficients(const AdamWUpdate& u) {
-  return {u.beta1, u.beta2, u.epsilon, u.scalars[0], u.scalars[1], __fdividef(1, u.scalars[2]), rsqrtf(u.scalars[3])};
+  return {u.beta1, u.beta2, u.epsilon, u.rate * u.scalars[0], u.scalars[1], __fdividef(1, u.scalars[2]), rsqrtf(u.scalars[3])};
 }
 
 __device__ float root(float x) {

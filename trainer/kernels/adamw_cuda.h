@@ -14,6 +14,7 @@ struct AdamWUpdate {
   bool zero_gradients = false;  // also where the update is skipped, so that the next step starts from nothing
 
   float beta1, beta2, epsilon, weight_decay;
+  float rate = 1;  // times the learning rate
   const uint32_t* decays = nullptr;  // line mask (line_mask.h) of the whole flat buffer; null: everything decays
   int64_t begin = 0;                 // the range's first element in that buffer, a multiple of 32
 

@@ -15,6 +15,10 @@ std::unique_ptr<Generation> Architecture::generate(int64_t) {
   throw usage_error("this architecture cannot continue a prompt; train one that generates, such as a causal decoder");
 }
 
+std::unique_ptr<CandidateStream> Architecture::observe(const Batch&, const at::Tensor&) {
+  throw Error(ExitCode::internal, "an objective with candidates was given an architecture without a stream for them");
+}
+
 void Architecture::wait_for(const std::vector<at::Tensor>& parameters) const {
   if (gather_ == nullptr) return;
   for (const auto& parameter : parameters) gather_->wait(parameter);

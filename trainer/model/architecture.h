@@ -27,6 +27,7 @@ struct Offers {
   Visibility visibility = Visibility::causal;
   bool encoder = false;      // reads Batch::encoder_tokens
   bool withholds_positions = false;  // a token may be given the position behind the last one, which stands for none
+  bool candidates = false;   // judges candidates: observe()
   bool generates = false;    // can continue a prompt token by token
 };
 
@@ -66,6 +67,16 @@ class Generation {
   virtual int64_t length() const = 0;  // tokens read
 };
 
+// A batch's tokens as they were read, against which candidates of what follows them are judged.
+class CandidateStream {
+ public:
+  virtual ~CandidateStream() = default;
+  // One candidate for what follows each of the last n positions, as vectors (B, n, D) -> their states (B, n, D), whole on every
+  // tensor rank. A candidate sees the tokens up to its position and itself. Twice differentiable by the candidates, and then by
+  // the parameters, whose gradients are ordinary ones.
+  virtual at::Tensor states(const at::Tensor& candidates) const = 0;
+};
+
 class Architecture : public torch::nn::Module {
  public:
   // Parameters may still be on their way when forward() begins. An architecture that waits for each of them before it reads it says
@@ -81,6 +92,9 @@ class Architecture : public torch::nn::Module {
   // ids (...) int32 -> (..., D), whole on every tensor rank.
   virtual int64_t hidden_size() const = 0;
   virtual at::Tensor embed(const at::Tensor& ids) const = 0;
+  // Reads a batch's tokens for objectives that judge candidates of what follows. `first`, a vector (D), stands before each row and
+  // is seen by all; undefined = there is none. Throws Error(internal) where offers().candidates is false.
+  virtual std::unique_ptr<CandidateStream> observe(const Batch& batch, const at::Tensor& first);
   // What `rows` rows of `length` cost this rank, whose activations have elements of that many bytes.
   virtual ModelWork work(int64_t rows, int64_t length, int64_t element_size) const = 0;
   // Model FLOPs of one training token in a row of `length`: forward and backward, attention's share included.

@@ -52,6 +52,7 @@ std::vector<FlatStorage::Range> ranges_of(const std::vector<ParameterSpec>& para
                       .offset = round_up(end, kAlignment),
                       .count = parameter.value.numel(),
                       .decays = parameter.decays(),
+                      .rule = parameter.rule,
                       .partitioned = parameter.partition_dim >= 0,
                       .shape = parameter.value.sizes().vec(),
                       .full_shape = parameter.full_shape,

@@ -32,6 +32,7 @@ class FlatStorage {
     int64_t offset = 0;  // in elements, of the flat buffers
     int64_t count = 0;
     bool decays = false;       // weight decay applies
+    UpdateRule rule = {};
     bool partitioned = false;  // each tensor rank has its own slice; otherwise all hold the same values
     std::vector<int64_t> shape;       // of this rank's slice
     std::vector<int64_t> full_shape;  // of the whole tensor

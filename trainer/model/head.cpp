@@ -1,6 +1,8 @@
 #include "trainer/model/head.h"
 
+#include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/linear.h>
+#include <ATen/ops/matmul.h>
 
 #include "trainer/parallel/collectives.h"
 
@@ -18,9 +20,15 @@ at::Tensor Head::loss(const at::Tensor& states, const at::Tensor& targets, const
   return operations_.linear_cross_entropy(flat, weight_, targets.reshape(-1), weights.reshape(-1), vocabulary_size_, axis_);
 }
 
+at::Tensor Head::mixtures(const at::Tensor& probabilities) const {
+  const int64_t padding = weight_.size(0) * axis_.size() - vocabulary_size_;
+  const auto padded = at::constant_pad_nd(probabilities, {0, padding}).to(weight_.scalar_type());
+  return reduce_from_axis(at::matmul(split_to_axis(padded, axis_), weight_), axis_);
+}
+
 at::Tensor Head::logits(const at::Tensor& states) const {
   const auto logits = gather_from_axis(at::linear(copy_to_axis(states, axis_), weight_), axis_);
-  return logits.narrow(-1, 0, vocabulary_size_).to(at::kFloat);
+  return logits.narrow(-1, 0, vocabulary_size_).to(at::promote_types(logits.scalar_type(), at::kFloat));
 }
 
 }  // namespace lacuna

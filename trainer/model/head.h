@@ -21,6 +21,10 @@ class Head : public torch::nn::Module {
   // states (..., D); targets (...) int32; weights (...) float32. Returns a scalar, the same on every tensor rank.
   at::Tensor loss(const at::Tensor& states, const at::Tensor& targets, const at::Tensor& weights) const;
 
+  // Mixtures of the table's rows: probabilities (..., V), the same on every tensor rank -> (..., D), likewise. Twice
+  // differentiable, by the table too, whose gradient is an ordinary one.
+  at::Tensor mixtures(const at::Tensor& probabilities) const;
+
   // (..., V) of the real vocabulary, whole on every tensor rank.
   at::Tensor logits(const at::Tensor& states) const;
 

@@ -14,7 +14,8 @@
 namespace lacuna {
 
 at::Tensor ParameterTable::declare(torch::nn::Module& module, const std::string& name, std::vector<int64_t> full_shape,
-                                   int64_t partition_dim, int64_t parts, InitialValues initial, double deviation) {
+                                   int64_t partition_dim, int64_t parts, InitialValues initial, double deviation,
+                                   UpdateRule rule) {
   auto local_shape = full_shape;
   if (partition_dim >= 0) local_shape[static_cast<size_t>(partition_dim)] /= parts;
   auto& parameter = module.register_parameter(name, at::empty(local_shape, at::kFloat));
@@ -23,6 +24,7 @@ at::Tensor ParameterTable::declare(torch::nn::Module& module, const std::string&
                     .partition_dim = partition_dim,
                     .initial = initial,
                     .deviation = deviation,
+                    .rule = rule,
                     .value = parameter,
                     .masters = {}});
   return parameter;
@@ -94,6 +96,7 @@ void initialize(std::vector<ParameterSpec>& parameters, uint64_t seed, int tenso
     switch (p.initial) {
       case InitialValues::zeros: drawn.zero_(); break;
       case InitialValues::ones: drawn.fill_(1); break;
+      case InitialValues::constant: drawn.fill_(p.deviation); break;
       case InitialValues::normal: fill_normal(drawn, p, root.fork(p.name), runs_of(p, tensor_rank, tensor_size));
     }
     if (!in_place) p.value.copy_(drawn);

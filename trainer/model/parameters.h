@@ -3,12 +3,20 @@
 #include <torch/nn/module.h>
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
 namespace lacuna {
 
-enum class InitialValues { zeros, ones, normal };
+enum class InitialValues { zeros, ones, normal, constant };
+
+// How an optimizer treats a parameter that is unlike the others.
+struct UpdateRule {
+  double rate = 1;                                            // times the learning rate
+  double minimum = -std::numeric_limits<double>::infinity();  // no update leaves it below
+  bool operator==(const UpdateRule&) const = default;
+};
 
 struct ParameterSpec {
   std::string name;                 // full path in the module tree, such as "blocks.3.attention.query_key_value.weight"
@@ -16,7 +24,8 @@ struct ParameterSpec {
   // The dim that is split over the tensor axis; -1 = every tensor rank holds it whole.
   int64_t partition_dim = -1;
   InitialValues initial = InitialValues::normal;
-  double deviation = 0.02;          // of normal initial values
+  double deviation = 0.02;          // of normal initial values; of constant ones the value
+  UpdateRule rule = {};
   at::Tensor value;                 // this rank's slice; after FlatStorage took it, a view into the flat buffer
   // The fp32 masters that this rank keeps of it, from FlatStorage on: of its elements from `begin` on. None where `value` is fp32.
   struct Masters {
@@ -34,7 +43,7 @@ class ParameterTable {
   // Registers `name` at `module` and remembers how it is laid out and initialised. `full_shape[partition_dim]` is divided by
   // `parts`. The tensor's memory is not touched.
   at::Tensor declare(torch::nn::Module& module, const std::string& name, std::vector<int64_t> full_shape, int64_t partition_dim,
-                     int64_t parts, InitialValues initial, double deviation = 0.02);
+                     int64_t parts, InitialValues initial, double deviation = 0.02, UpdateRule rule = {});
   // The parameters of `root`, named, in the order of their declarations: what one product reads side by side is declared so.
   std::vector<ParameterSpec> list(const torch::nn::Module& root) const;
 

@@ -16,11 +16,9 @@ AdamW::AdamW(const Options& options, FlatStorage& storage)
       first_(at::zeros({storage.owned_size()}, storage.gradients().options())),
       second_(at::zeros({storage.owned_size()}, storage.gradients().options())),
       scalars_(at::zeros({4}, storage.gradients().options())) {
-  if (storage.gradients().is_cpu()) {
-    segments_ = split_by_decay();
-    return;
-  }
-  for (const auto& range : storage.owned()) segments_.push_back({range, true});
+  const bool on_host = storage.gradients().is_cpu();
+  segments_ = split(/*by_decay=*/on_host);
+  if (on_host) return;
   auto mask = empty_line_mask(storage.size());
   for (const auto& range : storage.ranges()) {
     if (range.decays) mark_lines(mask, range.offset, range.count);
@@ -28,25 +26,29 @@ AdamW::AdamW(const Options& options, FlatStorage& storage)
   decays_ = tensor_of(mask).to(storage.gradients().device());
 }
 
-std::vector<AdamW::Segment> AdamW::split_by_decay() const {
+std::vector<AdamW::Segment> AdamW::split(bool by_decay) const {
   struct Stretch {
     int64_t begin, end;
     bool decays;
+    UpdateRule rule;
   };
   std::vector<Stretch> stretches;  // padding between parameters stays zero
   for (const auto& range : storage_.ranges()) {
     const int64_t end = range.offset + range.count;
-    if (!stretches.empty() && stretches.back().decays == range.decays) {
+    const bool decays = range.decays || !by_decay;
+    const bool joins = !stretches.empty() && stretches.back().decays == decays && stretches.back().rule == range.rule &&
+                       std::isinf(range.rule.minimum);  // the gaps stay zero
+    if (joins) {
       stretches.back().end = end;
     } else {
-      stretches.push_back({range.offset, end, range.decays});
+      stretches.push_back({range.offset, end, decays, range.rule});
     }
   }
   std::vector<Segment> segments;
   for (const auto& owned : storage_.owned()) {
     for (const auto& stretch : stretches) {
       const int64_t begin = std::max(owned.begin, stretch.begin), end = std::min(owned.end, stretch.end);
-      if (begin < end) segments.push_back({{begin, end, owned.packed + begin - owned.begin}, stretch.decays});
+      if (begin < end) segments.push_back({{begin, end, owned.packed + begin - owned.begin}, stretch.decays, stretch.rule});
     }
   }
   return segments;
@@ -60,7 +62,6 @@ void AdamW::begin(int64_t step, double learning_rate) {
 
 void AdamW::update(const at::Tensor& scale) {
   scalars_.narrow(0, 1, 1).copy_(scale);
-  const AdamWConstants constants{options_.beta1, options_.beta2, options_.epsilon};
   const bool on_device = decays_.defined();
   for (const auto& segment : segments_) {
     const auto& range = segment.range;
@@ -73,7 +74,7 @@ void AdamW::update(const at::Tensor& scale) {
            .copy = on_device && storage_.has_masters() ? flat(storage_.parameters()) : at::Tensor(),
            .decays = decays_,
            .begin = range.begin},
-          constants, segment.decays ? options_.weight_decay : 0.0, scalars_);
+          {options_.beta1, options_.beta2, options_.epsilon, segment.rule.rate, segment.rule.minimum}, segment.decays ? options_.weight_decay : 0.0, scalars_);
   }
   if (!on_device) storage_.take_masters();
   if (storage_.is_sharded()) storage_.zero_gradients();  // those of the other ranks' shards too

@@ -1,4 +1,5 @@
-// AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019). Decay falls on tensors of two or more dimensions.
+// AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019). Decay falls on tensors of two or more dimensions; a
+// parameter's UpdateRule scales its learning rate and holds it above a least value.
 #pragma once
 #include "trainer/config/describe.h"
 #include "trainer/kernels/adamw.h"
@@ -36,13 +37,14 @@ class AdamW : public Optimizer {
   std::vector<std::pair<std::string, at::Tensor>> state() const override;
 
  private:
-  // What one call updates. On the CPU neighbouring parameters that decay alike; on a device all that lie together, and decays_
-  // tells which of them do.
+  // What one call updates: neighbouring parameters of one rule. On the CPU they also decay alike; on a device decays_ tells which
+  // of them do.
   struct Segment {
     FlatStorage::Shard range;
     bool decays;
+    UpdateRule rule;
   };
-  std::vector<Segment> split_by_decay() const;
+  std::vector<Segment> split(bool by_decay) const;
 
   Options options_;
   FlatStorage& storage_;
