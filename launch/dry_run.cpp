@@ -7,6 +7,7 @@
 #include "data/tokenizer/tokenizer.h"
 #include "launch/device.h"
 #include "launch/peak.h"
+#include "launch/run_facts.h"
 #include "trainer/kernels/linear_cross_entropy.h"
 #include "trainer/optim/catalog.h"
 
@@ -149,8 +150,7 @@ CostInput cost_of(const Experiment& e, const Layout& layout, const Network& netw
 
 Table describe_run(const Experiment& e, const Layout& layout, const Objective& objective, const Network& network,
                    const Vocabulary& vocabulary) {
-  double parameters = 0;
-  for (const auto& parameter : network.parameters) parameters += elements(parameter.full_shape);
+  const auto parameters = static_cast<double>(count_parameters(network));
   const auto memory = estimate_memory(e, layout, network, vocabulary);
   const auto backends = network.architecture->backends(layout.micro_size, e.batch.sequence_length, e.data.document_mask);
   const double flops = flops_per_token(objective, *network.architecture, e.batch.sequence_length);

@@ -40,6 +40,7 @@ void open_folder(RunStart& run, const std::string& resolved, bool resume, int64_
   if (run.nothing_left) {
     std::printf("%s has done its %lld steps already; raise run.steps to go on\n", run.folder.c_str(),
                 static_cast<long long>(steps));
+    write_status(run.folder, {.state = "finished", .exit_code = 0, .step = done, .message = {}});
     return;
   }
   if (std::filesystem::exists(run.folder / "metrics.jsonl")) cut_metrics(run.folder / "metrics.jsonl", done);

@@ -12,6 +12,7 @@
 #include "launch/environment.h"
 #include "launch/peak.h"
 #include "launch/rank_log.h"
+#include "launch/run_facts.h"
 #include "launch/run_start.h"
 #include "trainer/optim/catalog.h"
 #include "trainer/trainer.h"
@@ -130,7 +131,12 @@ int train(const TrainArguments& arguments) {
   if (storage.is_sharded()) gather.emplace(bucket_parameters(storage), storage.parameters(), storage.layout(), mesh->data());
   network->architecture->gather_parameters(gather ? &*gather : nullptr);
   std::unique_ptr<MetricsFile> metrics;
-  if (mpi.rank() == 0) metrics = std::make_unique<MetricsFile>(run.folder / "metrics.jsonl");
+  std::unique_ptr<EventFile> events;
+  if (mpi.rank() == 0) {
+    replace_file(run.folder / "run.json", run_facts(experiment, layout, *network, *objective).dump(2) + "\n");
+    metrics = std::make_unique<MetricsFile>(run.folder / "metrics.jsonl");
+    if (experiment.run.tensorboard) events = std::make_unique<EventFile>(run.folder, run.first_step);
+  }
   std::atomic<const Trainer*> running = nullptr;
   Watchdog watchdog(
       experiment.run.watchdog, mpi.rank(), recorder,
@@ -181,6 +187,7 @@ int train(const TrainArguments& arguments) {
                    .gather = gather ? &*gather : nullptr,
                    .watchdog = watchdog,
                    .metrics = metrics.get(),
+                   .events = events.get(),
                    .screen = screen,
                    .profile = profile_of(experiment, run.folder, mpi.rank()),
                    .fault = fault,

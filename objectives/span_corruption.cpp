@@ -6,6 +6,8 @@
 
 #include "data/error.h"
 #include "objectives/documents.h"
+#include "trainer/kernels/linear_cross_entropy.h"
+#include "trainer/model/two_sided.h"
 
 namespace lacuna {
 
@@ -59,6 +61,16 @@ Batch SpanCorruption::prepare(std::span<const Sample> samples, const Random& ran
   batch.target_count = static_cast<double>(rows * targets);
   batch.stream_positions = stream_positions(samples);
   return batch;
+}
+
+double SpanCorruption::flops_per_token(const Architecture& architecture, int64_t length) const {
+  const auto positions = static_cast<double>(length), targets = static_cast<double>(plan_.target_length());
+  if (const auto* sides = dynamic_cast<const TwoSided*>(&architecture)) {
+    return sides->flops_of_row(plan_.input_length(), plan_.target_length()) / positions - architecture.flops_per_token(length);
+  }
+  const auto head = static_cast<double>(architecture.hidden_size() *
+                                        padded_vocabulary(context_.tokenizer_size + needs().num_special_tokens));
+  return -6 * head * (1 - targets / positions);
 }
 
 Loss SpanCorruption::loss(Architecture& architecture, const Batch& batch) {

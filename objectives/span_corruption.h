@@ -41,6 +41,8 @@ class SpanCorruption : public Objective {
   int64_t sample_length() const override { return plan_.raw; }
   Batch prepare(std::span<const Sample> samples, const Random& random) const override;
   Loss loss(Architecture& architecture, const Batch& batch) override;
+  // Negative: the decoder of two sides is shorter than the encoder, and the head of one side reads the targets alone.
+  double flops_per_token(const Architecture& architecture, int64_t length) const override;
 
  private:
   int32_t pad() const { return static_cast<int32_t>(context_.tokenizer_size); }

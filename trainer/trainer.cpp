@@ -179,6 +179,7 @@ void Trainer::report_until(int64_t in_flight) {
     reported_ = now;
     report.tokens = plan_.tokens_per_step;
     report.tokens_seen = plan_.tokens_seen;
+    report.targets = targets;
     report.tokens_per_second = static_cast<double>(report.tokens) / report.seconds;
     report.flops_per_second = report.tokens_per_second * plan_.flops_per_token;
     for (size_t i = 0; i < metric_names_.size(); ++i) report.metrics.emplace_back(metric_names_[i], result[kMetrics + i] / targets);
@@ -211,12 +212,20 @@ void Trainer::write(const StepReport& r) {
                               {"loss", r.loss},
                               {"tokens", r.tokens},
                               {"tokens_seen", r.tokens_seen},
+                              {"targets", r.targets},
                               {"tokens_per_second", r.tokens_per_second},
                               {"learning_rate", r.learning_rate},
                               {"grad_norm", r.grad_norm},
                               {"seconds", r.seconds}};
   for (const auto& [name, value] : r.metrics) line[name] = value;
   p_.metrics->write(line);
+  if (p_.events == nullptr) return;
+  Scalars scalars{{"train/loss", r.loss},
+                  {"train/learning_rate", r.learning_rate},
+                  {"train/grad_norm", r.grad_norm},
+                  {"train/tokens_per_second", r.tokens_per_second}};
+  for (const auto& [name, value] : r.metrics) scalars.emplace_back("train/" + name, value);
+  p_.events->write(r.step, scalars);
 }
 
 // The shards that the other ranks have updated, for what is not a step.
@@ -233,6 +242,7 @@ void Trainer::evaluate(int64_t step) {
       nlohmann::ordered_json line{{"event", "evaluate"}, {"step", step}};
       line.update(result);
       if (p_.metrics != nullptr) p_.metrics->write(line);
+      if (p_.events != nullptr) p_.events->write(step, scalars_of(line));
       p_.screen.note("step " + std::to_string(step) + "  evaluation " + result.dump());
     }
   }

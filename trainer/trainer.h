@@ -22,6 +22,7 @@
 #include "trainer/parallel/parameter_gather.h"
 #include "trainer/parallel/watchdog.h"
 #include "trainer/readback.h"
+#include "trainer/report/event_file.h"
 #include "trainer/report/profile.h"
 #include "trainer/report/run_folder.h"
 #include "trainer/report/screen.h"
@@ -58,6 +59,7 @@ struct TrainerParts {
   ParameterGather* gather;            // null where every rank updates all parameters
   Watchdog& watchdog;
   MetricsFile* metrics;  // rank 0 alone
+  EventFile* events;     // rank 0 alone; null where run.tensorboard is off
   Screen& screen;
   Profile profile;
   Fault fault;

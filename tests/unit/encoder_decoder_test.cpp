@@ -145,6 +145,18 @@ TEST(EncoderDecoder, HasTheParametersOfItsParts) {
                                         layers * (2 * attention + feed_forward) + norms);
 }
 
+TEST(EncoderDecoder, CostsByTheLengthsOfItsSides) {
+  EncoderDecoderOptions options{.num_kv_heads = 2, .feed_forward_size = 80, .position = PositionKind::none};
+  const Made made(options);
+  const auto& network = *made.network;
+  EXPECT_DOUBLE_EQ(network.flops_of_row(24, 24), 24 * network.flops_per_token(24));
+  const double d = 32, kv = 16, head = static_cast<double>(padded_vocabulary(kVocabulary)) * d, layers = 2;
+  // A target more: a position of the decoder and of the head, one query more to the source, and to the targets up to itself.
+  const double position = 6 * (layers * (2 * (2 * d * d) + 2 * d * kv + 3 * d * 80) + head);
+  const double pairs = 12 * d * layers * (24 + 0.5 * (11 * 11 - 10 * 10));
+  EXPECT_DOUBLE_EQ(network.flops_of_row(24, 11) - network.flops_of_row(24, 10), position + pairs);
+}
+
 TEST(EncoderDecoder, KeysThatDoNotGoTogetherSayWhy) {
   const auto check = [](const EncoderDecoderOptions& options) { EncoderDecoder::check(options, Section(), 1); };
   testing::expect_error(ExitCode::usage, "position = \"rotary\"", [&] { check({.centred_encoder = true}); });

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/expect_error.h"
+#include "tests/support/network.h"
 #include "tests/support/rows.h"
+#include "trainer/kernels/linear_cross_entropy.h"
 
 namespace lacuna {
 namespace {
@@ -43,6 +45,14 @@ TEST(SpanCorruption, ThePrefixFormDiffersInWhatIsVisibleAlone) {
   const auto visible = row_of<bool>(b.bidirectional, 0);
   EXPECT_EQ(std::count(visible.begin(), visible.end(), true), 513);  // the pad token's slot and 512 inputs
   EXPECT_TRUE(visible[512] && !visible[513]);
+}
+
+TEST(SpanCorruption, CountsTheHeadAtTheTargetsAlone) {
+  const auto mesh = make_self_mesh();
+  const auto network = make_network(gpt2_shape(), *mesh, 2101, 626);
+  const SpanCorruption causal({}, context(626, false));
+  const double head = 32.0 * static_cast<double>(padded_vocabulary(2101));
+  EXPECT_NEAR(causal.flops_per_token(*network->decoder, 626), -6 * head * 512 / 626, 1);
 }
 
 TEST(SpanCorruption, TooShortRowsAndTooFewSentinelsAreRefused) {

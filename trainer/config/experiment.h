@@ -28,6 +28,7 @@ struct RunOptions {
   bool deterministic = false;
   bool cuda_graphs = true;
   bool reference_kernels = false;
+  bool tensorboard = true;
   std::vector<int64_t> profile;
   int64_t threads = 0;
   double watchdog = 600;
@@ -45,6 +46,7 @@ void describe(Visitor& visit, RunOptions& o) {
   visit("deterministic", o.deterministic, "bit-equal repeats on a GPU too; a CPU run always is");
   visit("cuda_graphs", o.cuda_graphs, "on a GPU, record a step once and replay it");
   visit("reference_kernels", o.reference_kernels, "compose the network of ordinary operations of ATen: slower, and the oracle of the kernels");
+  visit("tensorboard", o.tensorboard, "write event files, which tensorboard --logdir reads, into the run's folder");
   visit("profile", o.profile, "[first, last]: steps of which profile.json in the run's folder shows every kernel", at_least(1));
   visit("threads", o.threads, "CPU threads of one rank; 0 = the machine's cores over its ranks", at_least(0));
   visit("watchdog", o.watchdog, "seconds without progress after which a rank ends the job; 0 = never", at_least(0));

@@ -8,6 +8,7 @@
 #pragma once
 #include "trainer/model/cross_attention.h"
 #include "trainer/model/decoder.h"
+#include "trainer/model/two_sided.h"
 
 namespace lacuna {
 
@@ -67,7 +68,7 @@ class CrossBlock : public torch::nn::Module {
   std::shared_ptr<FeedForward> feed_forward_;
 };
 
-class EncoderDecoder : public Architecture {
+class EncoderDecoder : public Architecture, public TwoSided {
  public:
   using Options = EncoderDecoderOptions;
   // Throws usage errors at the keys that do not go together, or not with the tensor axis.
@@ -82,6 +83,7 @@ class EncoderDecoder : public Architecture {
   at::Tensor embed(const at::Tensor& ids) const override { return embedding_->forward(ids, stream()); }
   // As if there were as many targets as source tokens.
   ModelWork work(int64_t rows, int64_t length, int64_t element_size) const override;
+  double flops_of_row(int64_t source, int64_t target) const override;
   // The prompt is the encoder's text; the decoder writes from the token that its training rows start with.
   std::unique_ptr<Generation> generate(int64_t rows) override;
 

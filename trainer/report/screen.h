@@ -21,6 +21,7 @@ struct StepReport {
   double loss = 0, tokens_per_second = 0, learning_rate = 0, grad_norm = 0, seconds = 0;
   double flops_per_second = 0;  // model FLOPs
   int64_t tokens = 0, tokens_seen = 0;
+  double targets = 0;  // that had weight
   std::vector<std::pair<std::string, double>> metrics;  // the objective's own
 };
 

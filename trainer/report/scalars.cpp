@@ -1,0 +1,32 @@
+#include "trainer/report/scalars.h"
+
+namespace lacuna {
+namespace {
+
+void collect(Scalars& scalars, const std::string& prefix, const nlohmann::ordered_json& table, bool deep) {
+  for (const auto& [key, value] : table.items()) {
+    if (value.is_boolean()) {
+      scalars.emplace_back(prefix + key, value.get<bool>() ? 1.0 : 0.0);
+    } else if (value.is_number() && key != "step") {
+      scalars.emplace_back(prefix + key, value.get<double>());
+    } else if (value.is_object() && deep) {
+      collect(scalars, key == "slices" ? prefix : prefix + key + "/", value, deep);
+    }
+  }
+}
+
+}  // namespace
+
+Scalars scalars_of(const nlohmann::ordered_json& line, bool slices) {
+  std::string prefix;
+  for (const auto& [key, value] : line.items()) {
+    if (key == "event" || key == "step") continue;
+    if (!value.is_string()) break;
+    prefix += value.get<std::string>() + "/";
+  }
+  Scalars scalars;
+  collect(scalars, prefix, line, slices);
+  return scalars;
+}
+
+}  // namespace lacuna
