@@ -9,13 +9,13 @@ auto tensors_of(B& b) {
   return std::array{&b.tokens,           &b.targets,        &b.weights,          &b.predicted,        &b.future_targets,
                     &b.future_weights,   &b.bidirectional,  &b.segments,         &b.documents,        &b.positions,
                     &b.stream_positions, &b.encoder_tokens, &b.encoder_segments, &b.encoder_positions, &b.kept,
-                    &b.replayed};
+                    &b.replayed,         &b.words};
 }
 
 }  // namespace
 
-std::array<at::Tensor*, 16> Batch::tensors() { return tensors_of(*this); }
-std::array<const at::Tensor*, 16> Batch::tensors() const { return tensors_of(*this); }
+std::array<at::Tensor*, 17> Batch::tensors() { return tensors_of(*this); }
+std::array<const at::Tensor*, 17> Batch::tensors() const { return tensors_of(*this); }
 
 Batch Batch::to(at::Device device) const {
   Batch moved = *this;

@@ -30,6 +30,7 @@ struct Batch {
   at::Tensor segments;           // (B, T) int32, document within the row from 1, 0 = padding
   at::Tensor documents;          // (N + 1) int32, where the runs of `segments` begin, as data/documents.h makes it
   at::Tensor positions;          // (B, T) int32, position ids where they are not 0..T-1
+  at::Tensor words;              // (B, T) int32, which word of the row, from 0, a byte belongs to; made by Architecture::complete
   at::Tensor stream_positions;   // (B) int64, Sample::position of each row
   at::Tensor encoder_tokens;     // (B, S) int32
   at::Tensor encoder_segments;   // (B, S) int32
@@ -41,8 +42,8 @@ struct Batch {
   int64_t rows() const { return tokens.size(0); }
   int64_t length() const { return tokens.size(1); }
   // Every tensor of the batch, undefined ones included, always in the same order.
-  std::array<at::Tensor*, 16> tensors();
-  std::array<const at::Tensor*, 16> tensors() const;
+  std::array<at::Tensor*, 17> tensors();
+  std::array<const at::Tensor*, 17> tensors() const;
   Batch to(at::Device device) const;
   // In page-locked memory, from which a device copies beside its work; needs a device.
   Batch pinned() const;

@@ -174,13 +174,15 @@ std::vector<std::shared_ptr<const Corpus>> open_corpora(const std::vector<std::s
   return corpora;
 }
 
-StepSource make_source(const Experiment& e, const Objective& objective, const Layout& layout, int data_rank) {
+StepSource make_source(const Experiment& e, const Objective& objective, const Layout& layout, int data_rank,
+                       const Architecture* architecture) {
   std::vector<double> weights;
   for (const auto& part : e.data.train) weights.push_back(part.weight);
   return StepSource(
       open_corpora(paths_of(e.data.train), objective), weights, objective, find_objective(e.objective).name,
       static_cast<uint64_t>(e.run.seed),
-      {.global_size = e.batch.global_size, .micro_size = layout.micro_size, .data_rank = data_rank, .data_size = layout.data});
+      {.global_size = e.batch.global_size, .micro_size = layout.micro_size, .data_rank = data_rank, .data_size = layout.data},
+      architecture);
 }
 
 void check_evaluations(const Experiment& e, const std::vector<std::string>& tasks, const Vocabulary& vocabulary, bool has_corpora) {
@@ -217,12 +219,21 @@ void check_fit(const Experiment& e, int64_t tensor_size) {
     throw e.architecture.error("kind", std::string(objective.name) + " does not fit " + std::string(architecture.name) + ": " +
                                            *reason + " (lacuna inspect --catalog shows the pairs that fit)");
   }
+  if (e.data.document_mask && !architecture.offers(e.architecture, tensor_size).documents) {
+    throw e.data_section.error("document_mask", std::string(architecture.name) +
+                                                    " does not keep the documents of a row apart; set it to false");
+  }
 }
 
 bool uses_fused_kernels(const Experiment& e) { return e.precision.compute == Compute::bf16 && !e.run.reference_kernels; }
 
 std::unique_ptr<Network> make_network(const Experiment& e, const Vocabulary& vocabulary, Objective& objective, Mesh& mesh) {
   check_fit(e, mesh.tensor().size());
+  const auto offers = find_architecture(e.architecture).offers(e.architecture, mesh.tensor().size());
+  if (offers.bytes && vocabulary.tokenizer->name() != "bytes") {
+    throw e.architecture.error("kind", "the network reads bytes, and the corpora were made with --tokenizer " +
+                                           vocabulary.tokenizer->name() + "; prepare them with --tokenizer bytes");
+  }
   auto network = std::make_unique<Network>();
   const ModelContext context{.mesh = mesh,
                              .parameters = network->table,

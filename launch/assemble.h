@@ -65,8 +65,9 @@ TensorSlice vocabulary_slice(const Vocabulary& vocabulary);
 
 std::unique_ptr<Objective> make_objective(const Experiment& experiment, const Vocabulary& vocabulary);
 std::vector<std::shared_ptr<const Corpus>> open_corpora(const std::vector<std::string>& paths, const Objective& objective);
-// The rows of every step as this rank of the layout takes them.
-StepSource make_source(const Experiment& experiment, const Objective& objective, const Layout& layout, int data_rank);
+// The rows of every step as this rank of the layout takes them; `architecture` is null where no network will read them.
+StepSource make_source(const Experiment& experiment, const Objective& objective, const Layout& layout, int data_rank,
+                       const Architecture* architecture = nullptr);
 
 // Throws a usage error where one of `tasks` cannot judge the experiment's network, or lacks what it reads, before anything is
 // allocated. `has_corpora`: there is one to validate on.

@@ -20,12 +20,14 @@ std::vector<Source> sources_of(const std::vector<std::shared_ptr<const Corpus>>&
 }  // namespace
 
 StepSource::StepSource(std::vector<std::shared_ptr<const Corpus>> corpora, std::vector<double> weights,
-                       const Objective& objective, std::string_view objective_name, uint64_t seed, RowLayout layout)
+                       const Objective& objective, std::string_view objective_name, uint64_t seed, RowLayout layout,
+                       const Architecture* architecture)
     : corpora_(std::move(corpora)),
       sampler_(sources_of(corpora_, weights), seed),
       objective_(objective),
       random_(Random(seed, 2).fork(objective_name)),
-      layout_(layout) {}
+      layout_(layout),
+      architecture_(architecture) {}
 
 StepInput StepSource::at(int64_t step) const {
   const int64_t rows = layout_.global_size / layout_.data_size;
@@ -39,6 +41,7 @@ StepInput StepSource::at(int64_t step) const {
       samples.back().position = position;
     }
     input.micro_batches.push_back(objective_.prepare(samples, random_));
+    if (architecture_ != nullptr) architecture_->complete(input.micro_batches.back());
     input.target_count += input.micro_batches.back().target_count;
   }
   return input;

@@ -25,11 +25,11 @@ struct RowLayout {
 };
 
 // The rows of step `step` (from 1) that this data rank takes: a pure function of (seed, step) and the layout, so that resuming
-// needs nothing but the step's number. Thread-safe.
+// needs nothing but the step's number. Where an architecture is given, it completes them. Thread-safe.
 class StepSource {
  public:
   StepSource(std::vector<std::shared_ptr<const Corpus>> corpora, std::vector<double> weights, const Objective& objective,
-             std::string_view objective_name, uint64_t seed, RowLayout layout);
+             std::string_view objective_name, uint64_t seed, RowLayout layout, const Architecture* architecture = nullptr);
   StepInput at(int64_t step) const;
 
  private:
@@ -38,6 +38,7 @@ class StepSource {
   const Objective& objective_;
   Random random_;
   RowLayout layout_;
+  const Architecture* architecture_;
 };
 
 }  // namespace lacuna

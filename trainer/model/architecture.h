@@ -28,6 +28,8 @@ struct Offers {
   bool encoder = false;      // reads Batch::encoder_tokens
   bool withholds_positions = false;  // a token may be given the position behind the last one, which stands for none
   bool candidates = false;   // judges candidates: observe()
+  bool bytes = false;        // takes tokens for the bytes of a text
+  bool documents = true;     // keeps documents of a row apart where Batch::segments says so
   bool generates = false;    // can continue a prompt token by token
 };
 
@@ -86,6 +88,9 @@ class Architecture : public torch::nn::Module {
   // Whether gradients of what every tensor rank holds whole are parts of a sum over the axis (stream_layout.h).
   virtual bool splits_sequence() const { return false; }
   virtual Offers offers() const = 0;
+  // On the host, ahead of the step: adds to a batch what the network reads of it beside an objective's fields. Pure, and safe from
+  // any thread. For a batch without it forward() does the same, and waits for the device's tokens.
+  virtual void complete(Batch& /*batch*/) const {}
   virtual Hidden forward(const Batch& batch) = 0;
   virtual Head& head() = 0;
   // For objectives with networks of their own: the width of the states, and the token embedding without positions,
