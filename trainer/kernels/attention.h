@@ -8,6 +8,11 @@ namespace lacuna {
 struct AttentionPattern {
   bool causal = true;     // key <= query, both counted from the end of the keys; used where `scores` is undefined
   at::Tensor scores;      // float, broadcastable to (B, H, T, keys): added to the scores, -inf where attention is not allowed
+  // Where not 0: only so many positions in a line, of which it divides T, look at one another: those of one block at those of it,
+  // the block before it and, if `looks_ahead`, the block behind it. `scores` are then (B * T / block, 1, block, keys), with as
+  // many keys as a block looks at, absent blocks included.
+  int64_t block = 0;
+  bool looks_ahead = false;
 };
 
 // q (B, H, T, d), k and v (B, K, keys, d) with K dividing H. Returns (B, H, T, d). Scores are scaled by 1/sqrt(d).

@@ -2,6 +2,7 @@
 
 #include "trainer/config/find_kind.h"
 #include "trainer/config/to_toml.h"
+#include "trainer/model/byte_word.h"
 #include "trainer/model/decoder.h"
 #include "trainer/model/encoder_decoder.h"
 
@@ -31,6 +32,8 @@ constexpr std::array kArchitectures{
     entry<Decoder>("decoder", "text", "a stack of transformer blocks, causal, prefix or fully visible", "Radford et al. 2019"),
     entry<EncoderDecoder>("encoder_decoder", "text", "an encoder that sees its text whole, and a decoder that attends to it",
                           "Raffel et al. 2020"),
+    entry<ByteWord>("byte_word", "text", "a backbone over words, between an encoder and a decoder of their bytes",
+                    "Neitemeier et al. 2025"),
 };
 
 }  // namespace
