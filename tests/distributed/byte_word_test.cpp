@@ -62,6 +62,8 @@ TEST(ByteWordLayout, TheSplitNetworkIsTheWholeOne) {
       EXPECT_LT(relative_error(part.parameters[i].value.grad(), slice_of(p.value.grad(), p, split->tensor().rank(), size)), 1e-5)
           << p.name;
     }
+    full.network->eval();
+    part.network->eval();
     const auto one = full.network->generate(2)->advance(batch.tokens), many = part.network->generate(2)->advance(batch.tokens);
     EXPECT_LT(relative_error(many, one), 1e-5);
   }
