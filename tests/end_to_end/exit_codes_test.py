@@ -1,7 +1,7 @@
 """Exit codes mean what the help says, and the message tells the mend."""
 import os
 
-from lacuna_runs import check, main
+from lacuna_runs import SMALL, check, main
 
 
 def refuse(runs, code, *arguments, tells=()):
@@ -19,6 +19,16 @@ def usage_and_config(runs):
     refuse(runs, 2, "train", config, "--set", "architecture.hidden_size=33", tells=["hidden_size", "num_heads"])
     refuse(runs, 2, "train", config, "--set", "run.steps=0", tells=["exactly one of steps and tokens"])
     refuse(runs, 2, "train", config, "--set", "run.fault=fire@1", tells=["KIND@RANK,STEP"])
+
+
+def networks_of_bytes(runs):
+    small = {**SMALL, "architecture": {"kind": "byte_word", "num_layers": 2, "hidden_size": 32, "num_heads": 4}}
+    config = runs.config("bytes", base=small)
+    refuse(runs, 2, "train", config, "--set", "data.document_mask=true", tells=["document_mask", "set it to false"])
+    text, pieces = runs.folder / "pieces.txt", runs.folder / "pieces.h5"
+    text.write_text("a gap in a manuscript is a lacuna, and so on\n" * 300)
+    runs.expect(0, "prepare", "--text", text, "--tokenizer", "sentencepiece", "--vocabulary-size", "40", "--out", pieces)
+    refuse(runs, 2, "train", config, "--set", f"data.train=['{pieces}']", tells=["sentencepiece", "prepare them with --tokenizer bytes"])
 
 
 def data(runs):
@@ -57,4 +67,4 @@ def a_folder_in_use(runs):
 
 
 if __name__ == "__main__":
-    main(usage_and_config, data, checkpoints, a_run_is_not_written_over, a_folder_in_use)
+    main(usage_and_config, networks_of_bytes, data, checkpoints, a_run_is_not_written_over, a_folder_in_use)
