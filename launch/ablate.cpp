@@ -10,7 +10,6 @@
 #include "launch/study/run_study.h"
 #include "trainer/checkpoint/run_lock.h"
 #include "trainer/report/run_folder.h"
-#include "trainer/report/screen.h"
 
 namespace lacuna {
 namespace {
@@ -66,10 +65,10 @@ int show_plan(const Study& study, const std::vector<PlannedRun>& runs, bool as_j
   for (const auto& run : runs) {
     const auto fact = [&](const char* name) { return run.facts[name].get<double>(); };
     std::printf("%-40s %6lld %11s %8.0f %12s %12s %12s\n", run.cell.c_str(), static_cast<long long>(run.seed),
-                state_word(state_of(run)), fact("steps"), format_count(fact("parameters")).c_str(),
-                format_count(fact("steps") * fact("text_tokens_per_step")).c_str(), format_count(run.flops()).c_str());
+                state_word(state_of(run)), fact("steps"), value_text(fact("parameters")).c_str(),
+                value_text(fact("steps") * fact("text_tokens_per_step")).c_str(), value_text(run.flops()).c_str());
   }
-  std::printf("%zu runs, %s FLOPs, in %s\n", runs.size(), format_count(flops).c_str(), study.folder().c_str());
+  std::printf("%zu runs, %s FLOPs, in %s\n", runs.size(), value_text(flops).c_str(), study.folder().c_str());
   for (const auto& claim : study.claims) std::printf("claim: %s\n       %s\n", claim.options.text.c_str(), check_text(claim).c_str());
   return 0;
 }

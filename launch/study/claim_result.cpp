@@ -117,13 +117,14 @@ double compare(const Pair& pair, Operation operation) {
   return operation == Operation::difference ? pair.a - pair.b : pair.a;
 }
 
-std::vector<Match> matches(const Claim& claim, const std::vector<RunRecord>& records, double tolerance) {
+// Over the seeds that are compared.
+std::vector<Match> matches(const Claim& claim, const Records& records, const std::vector<int64_t>& seeds, double tolerance) {
   std::vector<Match> all;
   const auto over = [&](const std::vector<std::string>& cells, const std::string& what) {
     std::vector<double> values;
-    for (const auto& cell : cells) {
-      const auto more = values_of(records, cell, what);
-      values.insert(values.end(), more.begin(), more.end());
+    for (const auto seed : seeds) {
+      const auto more = records.numbers(cells, seed, what);
+      if (more) values.insert(values.end(), more->begin(), more->end());
     }
     return values.empty() ? std::nan("") : mean(values);
   };
@@ -154,7 +155,7 @@ ClaimResult evaluate_claim(const Claim& claim, const std::vector<RunRecord>& all
     result.compared.push_back(compared);
   }
   result.judgement = judge(result.compared, claim.check.relation, claim.check.threshold, kBootstrapSeed);
-  if (!claim.b.empty()) result.matches = matches(claim, all, tolerance);
+  if (!claim.b.empty()) result.matches = matches(claim, records, result.seeds, tolerance);
   return result;
 }
 

@@ -33,13 +33,18 @@ PlannedRun plan_run(const Study& study, const Cell& cell, int64_t seed) {
   return run;
 }
 
-// Facts are the same for every seed.
-nlohmann::ordered_json facts_of(const Experiment& experiment, int ranks, Purpose purpose) {
+// What is told of a run before it starts, the same for every seed; and whether it can be trained and evaluated.
+nlohmann::ordered_json facts_of(const Study& study, const PlannedRun& run, const Experiment& experiment, Purpose purpose) {
   probe_corpora(experiment);
+  const auto ranks = static_cast<int>(study.options.ranks);
   const auto layout = lay_out(experiment, ranks, purpose);
   check_fit(experiment, layout.tensor);
   const auto mesh = make_planned_mesh(layout.world, layout.tensor);
   const auto vocabulary = vocabulary_of(experiment);
+  auto sets = run.sets;
+  sets.insert(sets.end(), study.options.evaluate_set.begin(), study.options.evaluate_set.end());
+  const auto judged = read_experiment(study.base, sets);
+  check_evaluations(judged, run.tasks.empty() ? judged.evaluate.tasks : run.tasks, vocabulary, !judged.data.validation.paths.empty());
   const auto objective = make_objective(experiment, vocabulary);
   const auto network = make_network(experiment, vocabulary, *objective, *mesh);
   return run_facts(experiment, layout, *network, *objective);
@@ -83,7 +88,7 @@ std::vector<PlannedRun> plan_runs(const Study& study, bool dry_run) {
         const auto experiment = read_experiment(study.base, run.sets);
         run.config = resolved_config(experiment);
         if (!facts.contains(cell.name)) {
-          facts[cell.name] = facts_of(experiment, static_cast<int>(study.options.ranks), dry_run ? Purpose::dry_run : Purpose::run);
+          facts[cell.name] = facts_of(study, run, experiment, dry_run ? Purpose::dry_run : Purpose::run);
         }
       } catch (const Error& error) {
         throw Error(error.code(), "cell " + cell.name + ": " + error.what());

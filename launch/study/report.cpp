@@ -34,6 +34,9 @@ std::string operation_text(Operation operation) {
   return operation == Operation::ratio ? "a / b" : operation == Operation::difference ? "a - b" : "a";
 }
 
+// Of a run's course, not of what it came to; they are in cells.csv.
+const std::set<std::string> kNotShown = {"train/learning_rate", "train/grad_norm", "train/tokens_per_second"};
+
 const std::vector<std::pair<std::string, std::string>> kCosts = {{"tokens", "tokens"},
                                                                 {"loss_tokens", "loss tokens"},
                                                                 {"flops", "FLOPs"},
@@ -67,7 +70,7 @@ std::string value_text(double value) {
 
 std::string summary_text(const Summary& s) {
   if (s.count == 0) return "-";
-  return value_text(s.mean) + (std::isfinite(s.standard_error) ? " ± " + value_text(s.standard_error) : "");
+  return value_text(s.mean) + (std::isfinite(s.standard_error) && s.standard_error > 0 ? " ± " + value_text(s.standard_error) : "");
 }
 
 std::string rule_text() {
@@ -127,6 +130,7 @@ std::vector<ReportTable> metric_tables(const Report& report) {
   for (const auto& record : report.records) {
     for (const auto& [name, value] : record.numbers) {
       const auto slash = name.find('/');
+      if (kNotShown.contains(name)) continue;
       if (slash != std::string::npos && name.find('/', slash + 1) == std::string::npos) by_task[name.substr(0, slash)].insert(name);
     }
   }

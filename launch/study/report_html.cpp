@@ -118,6 +118,15 @@ std::string legend(const std::vector<ChartLine>& lines) {
   return html + "</ul>\n";
 }
 
+// A metric's name with its unit, where its name tells.
+std::string with_unit(const std::string& name) {
+  const auto last = name.substr(name.rfind('/') + 1);
+  if (last.starts_with("loss") && last != "loss_tokens") return name + ", nats a target";
+  if (last == "bits_per_byte") return name + ", bits";
+  if (last == "flops") return "FLOPs";
+  return last.ends_with("seconds") ? name + ", s" : name;
+}
+
 std::string curves(const Report& report) {
   std::string html;
   for (const auto& curve : report.study.options.curves) {
@@ -128,7 +137,7 @@ std::string curves(const Report& report) {
       for (const auto& cell : report.study.cells) lines.push_back(line_of(report, cell, curve, flops));
       if (std::all_of(lines.begin(), lines.end(), [](const ChartLine& l) { return l.points.empty(); })) break;
       figures += "<figure>" +
-                 line_chart({.title = curve, .x_label = flops ? "FLOPs of this training" : "tokens of text", .y_label = curve, .lines = lines}) +
+                 line_chart({.title = curve, .x_label = flops ? "FLOPs of this training" : "tokens of text", .y_label = with_unit(curve), .lines = lines}) +
                  "</figure>\n";
     }
     if (!figures.empty()) html += "<div class=\"charts\">" + figures + "</div>" + legend(lines);
@@ -144,7 +153,7 @@ std::string dots(const Report& report) {
   std::string figures;
   for (const auto& claim : report.study.claims) {
     if (!metrics.insert(claim.options.metric).second) continue;
-    DotChart chart{.title = claim.options.metric, .x_label = claim.options.metric, .rows = {}};
+    DotChart chart{.title = claim.options.metric, .x_label = with_unit(claim.options.metric), .rows = {}};
     bool any = false;
     for (const auto& cell : report.study.cells) {
       chart.rows.push_back({cell.name, values_of(report.records, cell.name, claim.options.metric)});
