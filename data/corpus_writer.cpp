@@ -64,7 +64,8 @@ CorpusWriter::CorpusWriter(const std::filesystem::path& path, int64_t vocabulary
       vocabulary_size_(checked_vocabulary(vocabulary_size)),
       type_(vocabulary_size <= 65536 ? ElementType::uint16 : ElementType::uint32),
       tokens_(folder_),
-      documents_(folder_) {}
+      documents_(folder_),
+      responses_(folder_) {}
 
 void CorpusWriter::add_document(std::span<const int32_t> tokens, int64_t text_bytes) {
   if (!tokens.empty()) {
@@ -72,6 +73,15 @@ void CorpusWriter::add_document(std::span<const int32_t> tokens, int64_t text_by
     documents_.append(&start, sizeof start);
   }
   extend_document(tokens, text_bytes);
+}
+
+void CorpusWriter::add_document(std::span<const int32_t> tokens, int64_t text_bytes, std::span<const uint8_t> responses) {
+  if (responses.size() != tokens.size() || responses_.size() != num_tokens_) {
+    throw Error(ExitCode::internal,
+                path_.string() + ": every token of every document tells whether it is a response, or none does");
+  }
+  responses_.append(responses.data(), static_cast<int64_t>(responses.size()));
+  add_document(tokens, text_bytes);
 }
 
 void CorpusWriter::extend_document(std::span<const int32_t> tokens, int64_t text_bytes) {
@@ -121,12 +131,16 @@ void CorpusWriter::write_file(const std::filesystem::path& path, const std::stri
   copy(tokens_, file.create_dataset("tokens", type_, num_tokens_), [](const void*, size_t) {});
   copy(documents_, file.create_dataset("documents", ElementType::uint64, num_documents()),
        [&](const void* data, size_t size) { hash_.update(data, size); });
+  if (responses_.size() > 0) {
+    copy(responses_, file.create_dataset("responses", ElementType::uint8, num_tokens_),
+         [&](const void* data, size_t size) { hash_.update(data, size); });
+  }
   if (const auto size = static_cast<int64_t>(blob.size()); size > 0) {
     file.create_dataset("tokenizer", ElementType::uint8, size).write(0, size, blob.data());
   } else {
     file.create_dataset("tokenizer", ElementType::uint8, 0);
   }
-  file.set_integer("format_version", 1);
+  file.set_integer("format_version", responses_.size() > 0 ? 2 : 1);  // older programs would take prompts for text
   file.set_text("kind", "tokens");
   file.set_text("tokenizer", tokenizer);
   file.set_integer("vocabulary_size", vocabulary_size_);

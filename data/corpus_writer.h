@@ -23,6 +23,8 @@ class CorpusWriter {
 
   // `text_bytes` is the size of the text that the tokens stand for. A document without tokens leaves no trace but its bytes.
   void add_document(std::span<const int32_t> tokens, int64_t text_bytes);
+  // A document that tells which of its tokens are a response (1) to those before them (0): of all documents or of none.
+  void add_document(std::span<const int32_t> tokens, int64_t text_bytes, std::span<const uint8_t> responses);
   // More of the document that was added last, for documents that do not fit into memory.
   void extend_document(std::span<const int32_t> tokens, int64_t text_bytes);
 
@@ -40,7 +42,7 @@ class CorpusWriter {
   std::filesystem::path path_, folder_;
   int64_t vocabulary_size_;
   ElementType type_;
-  ScratchFile tokens_, documents_;
+  ScratchFile tokens_, documents_, responses_;
   Sha256 hash_;
   int64_t num_tokens_ = 0, num_bytes_ = 0;
 };

@@ -19,6 +19,7 @@ namespace {
 
 constexpr int64_t kMaxTokenizerBytes = int64_t{256} << 20;
 constexpr int64_t kBlockBytes = int64_t{1} << 20;
+constexpr int64_t kVersion = 1, kVersionWithResponses = 2;
 
 Error damaged(const std::string& path, const std::string& what) {
   return data_error(path + ": " + what +
@@ -71,23 +72,60 @@ Hdf5Corpus::Hdf5Corpus(const std::filesystem::path& path, int64_t window, int64_
   if (spec_.tokens < 1) throw damaged(spec_.name, "it holds no tokens");
   if (spec_.tokens >= window) size_ = (spec_.tokens - window) / stride + 1;
   const Hdf5Dataset documents = file.dataset("documents", {ElementType::uint64});
+  if (spec_.responses) read_responses(file);
   if (tokens.offset()) {
     map_ = map_file(spec_.name, std::max(end_of(tokens), end_of(documents)));
     token_bytes_ = map_.get() + *tokens.offset();
   }
   read_documents(documents);
-  if (!map_) {
-    file_ = std::move(file);
-    tokens_ = std::move(tokens);
+  if (spec_.responses) place_samples();
+  if (!map_ || responses_) file_ = std::move(file);
+  if (!map_) tokens_ = std::move(tokens);
+}
+
+void Hdf5Corpus::read_responses(const Hdf5File& file) {
+  responses_ = file.dataset("responses", {ElementType::uint8});
+  if (responses_->size() != spec_.tokens) {
+    throw damaged(spec_.name, "it tells of " + std::to_string(responses_->size()) +
+                                  " tokens whether they are responses, and has " + std::to_string(spec_.tokens));
   }
+}
+
+void Hdf5Corpus::place_samples() {
+  int64_t next = 0;  // the first document that no sample has whole
+  while (next < spec_.documents && spec_.tokens >= window_) {
+    const int64_t begin = document(next), last = spec_.tokens - window_;
+    const int64_t end = document_end(next);
+    if (end - begin > window_) {
+      sample_starts_.push_back(end - window_);
+      ++next;
+      continue;
+    }
+    const int64_t start = std::min(begin, last);
+    sample_starts_.push_back(start);
+    while (next < spec_.documents && document_end(next) <= start + window_) ++next;
+  }
+  size_ = static_cast<int64_t>(sample_starts_.size());
+}
+
+std::vector<uint8_t> Hdf5Corpus::responses_at(int64_t first) const {
+  std::vector<uint8_t> responses(static_cast<size_t>(window_));
+  responses_->read(first, window_, responses.data());
+  if (std::any_of(responses.begin(), responses.end(), [](uint8_t r) { return r > 1; })) {
+    throw damaged(spec_.name, "near token " + std::to_string(first) + " it tells something other than 0 or 1 of a token");
+  }
+  return responses;
 }
 
 void Hdf5Corpus::read_spec(const Hdf5File& file) {
   const std::string& path = spec_.name;
-  if (const int64_t version = file.integer("format_version"); version != 1) {
-    throw data_error(path + ": its format version is " + std::to_string(version) +
-                     " and this program reads version 1. Use the Lacuna that made it, or make it again with lacuna prepare.");
+  const int64_t version = file.integer("format_version");
+  if (version != kVersion && version != kVersionWithResponses) {
+    throw data_error(
+        path + ": its format version is " + std::to_string(version) +
+        " and this program reads versions 1 and 2. Use the Lacuna that made it, or make it again with lacuna prepare.");
   }
+  spec_.responses = version == kVersionWithResponses;
   if (const std::string kind = file.text("kind"); kind != "tokens") {
     throw data_error(path + ": it holds " + kind +
                      ", and tokens are needed. Name a corpus that was made with lacuna prepare --text.");
@@ -142,6 +180,7 @@ void Hdf5Corpus::read_documents(const Hdf5Dataset& documents) {
 }
 
 int64_t Hdf5Corpus::document(int64_t index) const { return static_cast<int64_t>(load<uint64_t>(document_bytes_, index)); }
+int64_t Hdf5Corpus::document_end(int64_t index) const { return index + 1 < spec_.documents ? document(index + 1) : spec_.tokens; }
 
 template <class Stored>
 void Hdf5Corpus::read_tokens(int64_t first, std::vector<int32_t>& tokens) const {
@@ -171,7 +210,7 @@ Sample Hdf5Corpus::at(int64_t index) const {
     throw Error(ExitCode::internal,
                 spec_.name + ": sample " + std::to_string(index) + " of " + std::to_string(size_) + " was asked for.");
   }
-  const int64_t first = index * stride_;
+  const int64_t first = spec_.responses ? sample_starts_[static_cast<size_t>(index)] : index * stride_;
   Sample sample;
   sample.tokens.resize(static_cast<size_t>(window_));
   if (token_type_ == ElementType::uint16) {
@@ -191,6 +230,16 @@ Sample Hdf5Corpus::at(int64_t index) const {
   for (; low < spec_.documents && document(low) < first + window_; ++low) {
     sample.document_starts.push_back(static_cast<int32_t>(document(low) - first));
   }
+  if (!spec_.responses) return sample;
+  sample.responses = responses_at(first);
+  // Before the first start lies the end of a document: one that fills the whole sample counts, of others the beginning is
+  // missing.
+  const auto begin = sample.responses.begin();
+  const auto& starts = sample.document_starts;
+  const int64_t first_start = starts.empty() ? window_ : starts.front();
+  if (first_start < window_) std::fill(begin, begin + first_start, uint8_t{0});
+  const bool last_is_cut = !starts.empty() && (low < spec_.documents ? document(low) : spec_.tokens) > first + window_;
+  if (last_is_cut) std::fill(begin + starts.back(), sample.responses.end(), uint8_t{0});
   return sample;
 }
 
@@ -204,6 +253,12 @@ void Hdf5Corpus::verify() const {
     hash.update(map_ ? token_bytes_ + first * width : block.data(), static_cast<size_t>(count * width));
   }
   hash.update(document_bytes_, static_cast<size_t>(spec_.documents) * sizeof(uint64_t));
+  std::vector<char> responses;
+  for (int64_t first = 0; spec_.responses && first < spec_.tokens; first += kBlockBytes) {
+    responses.resize(static_cast<size_t>(std::min(kBlockBytes, spec_.tokens - first)));
+    responses_->read(first, static_cast<int64_t>(responses.size()), responses.data());
+    hash.update(responses.data(), responses.size());
+  }
   if (hash.hex() != spec_.content_hash) throw damaged(spec_.name, "its contents do not have the hash that is stored with them");
 }
 

@@ -9,6 +9,8 @@
 #include "data/error.h"
 #include "data/hdf5_corpus.h"
 #include "data/progress.h"
+#include "data/prompt.h"
+#include "data/prompt_reader.h"
 #include "data/random.h"
 #include "data/tokenizer/sentencepiece.h"
 #include "data/tokenizer/tokenizer.h"
@@ -33,7 +35,12 @@ void check_output(const std::filesystem::path& path, const char* option, bool fo
 }
 
 void check(const PrepareOptions& options) {
-  if (options.text.files.empty()) throw usage_error("Name the files to read with --text FILE...");
+  if (options.text.files.empty() == options.prompts.empty()) {
+    throw usage_error("Name the files to read with --text FILE... or --prompts FILE..., one of the two.");
+  }
+  if (!options.prompts.empty() && options.tokenizer == "sentencepiece" && options.vocabulary.empty()) {
+    throw usage_error("--prompts does not train a sentencepiece model; name one with --vocabulary.");
+  }
   check_output(options.out, "--out", options.force);
   if (!(options.validation_fraction >= 0 && options.validation_fraction < 1)) {
     throw usage_error("--validation-fraction is a share of the documents, at least 0 and below 1.");
@@ -128,6 +135,13 @@ class Output {
     }
     inside_ = !ends_document && (inside_ || !tokens_.empty());
   }
+  void add(const Prompt& prompt) {
+    auto encoded = encode_prompt(tokenizer_, prompt.prompt, prompt.response);
+    encoded.tokens.push_back(tokenizer_.end_token());
+    std::vector<uint8_t> responses(encoded.tokens.size(), 1);
+    std::fill_n(responses.begin(), encoded.prompt, uint8_t{0});
+    writer_.add_document(encoded.tokens, static_cast<int64_t>(prompt.prompt.size() + prompt.response.size()), responses);
+  }
   int64_t num_tokens() const { return writer_.num_tokens(); }
 
   PreparedCorpus finish() {
@@ -201,10 +215,65 @@ class SplitOfOneDocument {
   bool parted_ = false;
 };
 
+// Whether a document goes to validation.
+class Aside {
+ public:
+  explicit Aside(double share) : threshold_(share * 0x1p32) {}
+  bool operator()(int64_t document) const { return random_.block(static_cast<uint64_t>(document))[0] < threshold_; }
+
+ private:
+  Random random_ = Random(kSplitSeed, 0).fork("validation");
+  double threshold_;
+};
+
+PrepareReport report_of(const PrepareOptions& options, const Tokenizer& tokenizer, Output& train,
+                        std::optional<Output>& validation, int64_t num_documents, std::chrono::steady_clock::time_point start) {
+  if (num_documents == 0) {
+    throw data_error("The input holds no text. Name files that do with " +
+                     std::string(options.prompts.empty() ? "--text." : "--prompts."));
+  }
+  if (train.num_tokens() == 0)
+    throw data_error("No document is left for " + options.out.string() + ". Lower --validation-fraction.");
+  if (validation && validation->num_tokens() == 0) {
+    throw data_error("Of " + std::to_string(num_documents) +
+                     " documents none fell to validation. Raise --validation-fraction, or make more " +
+                     "and smaller documents with --documents line or block.");
+  }
+  PrepareReport report;
+  report.tokenizer = tokenizer.name();
+  report.vocabulary_size = tokenizer.vocabulary_size();
+  report.train = train.finish();
+  if (validation) report.validation = validation->finish();
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+PrepareReport prepare_prompts(const PrepareOptions& options, bool show_progress) {
+  const auto tokenizer = tokenizer_for(options, show_progress);
+  const auto start = std::chrono::steady_clock::now();
+  PromptReader reader(options.prompts);
+  Output train(options.out, *tokenizer);
+  std::optional<Output> validation;
+  if (options.validation_fraction > 0) validation.emplace(options.validation_out, *tokenizer);
+  std::optional<Progress> progress;
+  if (show_progress) progress.emplace("Tokenising", reader.stored_size(), "B");
+  const Aside aside(options.validation_fraction);
+  Prompt prompt;
+  int64_t documents = 0;
+  for (; reader.next(prompt); ++documents) {
+    (validation && aside(documents) ? *validation : train).add(prompt);
+    if (progress) progress->update(reader.stored_read());
+  }
+  const auto report = report_of(options, *tokenizer, train, validation, documents, start);
+  if (progress) progress->finish();
+  return report;
+}
+
 }  // namespace
 
 PrepareReport prepare_text(const PrepareOptions& options, bool show_progress) {
   check(options);
+  if (!options.prompts.empty()) return prepare_prompts(options, show_progress);
   const auto tokenizer = tokenizer_for(options, show_progress);
   const auto start = std::chrono::steady_clock::now();
   TextReader reader(options.text, [&](std::string_view text) { return tokenizer->safe_cut(text); });
@@ -221,8 +290,7 @@ PrepareReport prepare_text(const PrepareOptions& options, bool show_progress) {
   std::optional<Progress> progress;
   if (show_progress) progress.emplace("Tokenising", reader.stored_size(), "B");
 
-  const Random random = Random(kSplitSeed, 0).fork("validation");
-  const double threshold = options.validation_fraction * 0x1p32;
+  const Aside aside(options.validation_fraction);
   TextPart part;
   int64_t document = -1;
   while (reader.next(part)) {
@@ -230,25 +298,11 @@ PrepareReport prepare_text(const PrepareOptions& options, bool show_progress) {
     if (split) {
       split->add(part);
     } else {
-      const bool aside = validation && random.block(static_cast<uint64_t>(document))[0] < threshold;
-      (aside ? *validation : train).add(part.text, part.ends_document);
+      (validation && aside(document) ? *validation : train).add(part.text, part.ends_document);
     }
     if (progress) progress->update(reader.stored_read());
   }
-  if (document < 0) throw data_error("The input holds no text. Name files that do with --text.");
-  if (train.num_tokens() == 0)
-    throw data_error("No document is left for " + options.out.string() + ". Lower --validation-fraction.");
-  if (validation && validation->num_tokens() == 0) {
-    throw data_error("Of " + std::to_string(document + 1) +
-                     " documents none fell to validation. Raise --validation-fraction, or make more " +
-                     "and smaller documents with --documents line or block.");
-  }
-  PrepareReport report;
-  report.tokenizer = tokenizer->name();
-  report.vocabulary_size = tokenizer->vocabulary_size();
-  report.train = train.finish();
-  if (validation) report.validation = validation->finish();
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const auto report = report_of(options, *tokenizer, train, validation, document + 1, start);
   if (progress) progress->finish();
   return report;
 }

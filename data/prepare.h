@@ -13,6 +13,9 @@ namespace lacuna {
 
 struct PrepareOptions {
   TextOptions text{};
+  // Instead of texts: JSON lines {"prompt", "response"}, plain or gzip. Each is a document that tells which tokens are the response;
+  // its end token is one of them.
+  std::vector<std::filesystem::path> prompts{};
   std::string tokenizer = "bytes";
   std::filesystem::path vocabulary{};        // of gpt2 always; of sentencepiece, where none is trained
   std::optional<int64_t> vocabulary_size{};  // of a sentencepiece model that is trained on the text, 8000 unless set

@@ -22,14 +22,11 @@ std::string section_text(const std::string& name, std::string_view kind, const s
   return "\n[" + name + "]\n" + (kind.empty() ? "" : "kind = \"" + std::string(kind) + "\"\n") + keys;
 }
 
-std::vector<std::string> paths_of(const Mixture& mixture) {
-  std::vector<std::string> paths;
-  for (const auto& part : mixture) paths.push_back(part.path);
-  return paths;
-}
-
 std::vector<std::string> all_corpora(const Experiment& e) {
-  auto paths = paths_of(e.data.train);
+  std::vector<std::string> paths;
+  for (const auto& part : e.data.train) {
+    if (!part.path.empty()) paths.push_back(part.path);
+  }
   paths.insert(paths.end(), e.data.validation.paths.begin(), e.data.validation.paths.end());
   return paths;
 }
@@ -98,13 +95,18 @@ void probe_corpora(const Experiment& e) {
 
 Vocabulary vocabulary_of(const Experiment& e) {
   if (e.data.train.empty()) throw e.data_section.error("train", "names no corpus; make one with lacuna prepare");
-  const auto& first = e.data.train.front().path;
+  const auto files = all_corpora(e);
+  if (files.empty()) {
+    throw e.data_section.error("train", "names tasks alone, and a task is written with the tokenizer of a corpus; name one beside it, "
+                                        "or under data.validation");
+  }
+  const auto& first = files.front();
   const auto spec = Hdf5Corpus::open_spec(first);
   if (!spec.tokenizer) {
     throw data_error(first + " was made without a tokenizer, which a run keeps with its checkpoints; make it with lacuna prepare");
   }
   const Vocabulary vocabulary{.tokenizer = spec.tokenizer, .size = spec.vocabulary_size};
-  check_tokenizer(all_corpora(e), vocabulary, first);
+  check_tokenizer(files, vocabulary, first);
   return vocabulary;
 }
 
@@ -117,12 +119,6 @@ void check_tokenizer(const std::vector<std::string>& corpora, const Vocabulary& 
     throw data_error(path + " was made with another tokenizer than " + origin +
                      "; prepare both with the same --tokenizer and --vocabulary");
   }
-}
-
-std::map<std::string, std::string> corpus_hashes(const Experiment& e) {
-  std::map<std::string, std::string> hashes;
-  for (const auto& part : e.data.train) hashes[part.path] = Hdf5Corpus::open_spec(part.path).content_hash;
-  return hashes;
 }
 
 void check_corpora(const Checkpoint& checkpoint, const std::map<std::string, std::string>& hashes) {
@@ -172,17 +168,6 @@ std::vector<std::shared_ptr<const Corpus>> open_corpora(const std::vector<std::s
     corpora.push_back(std::make_shared<Hdf5Corpus>(path, objective.sample_length(), objective.sample_stride()));
   }
   return corpora;
-}
-
-StepSource make_source(const Experiment& e, const Objective& objective, const Layout& layout, int data_rank,
-                       const Architecture* architecture) {
-  std::vector<double> weights;
-  for (const auto& part : e.data.train) weights.push_back(part.weight);
-  return StepSource(
-      open_corpora(paths_of(e.data.train), objective), weights, objective, find_objective(e.objective).name,
-      static_cast<uint64_t>(e.run.seed),
-      {.global_size = e.batch.global_size, .micro_size = layout.micro_size, .data_rank = data_rank, .data_size = layout.data},
-      architecture);
 }
 
 void check_evaluations(const Experiment& e, const std::vector<std::string>& tasks, const Vocabulary& vocabulary, bool has_corpora) {

@@ -58,16 +58,17 @@ void check_tokenizer(const std::vector<std::string>& corpora, const Vocabulary& 
 // Throws a data error where a corpus that the checkpoint was trained on has other contents now: a resumed run would not be the
 // same run.
 void check_corpora(const Checkpoint& checkpoint, const std::map<std::string, std::string>& hashes);
-// Path -> content hash of the training corpora.
-std::map<std::string, std::string> corpus_hashes(const Experiment& experiment);
+// Path, or the name of a task and its place in the mixture -> content hash of the training corpora.
+std::map<std::string, std::string> corpus_hashes(const Experiment& experiment, const Vocabulary& vocabulary,
+                                                 const Objective& objective);
 // The tokenizer as a tensor to be saved with a checkpoint, so that it needs no other file.
 TensorSlice vocabulary_slice(const Vocabulary& vocabulary);
 
 std::unique_ptr<Objective> make_objective(const Experiment& experiment, const Vocabulary& vocabulary);
 std::vector<std::shared_ptr<const Corpus>> open_corpora(const std::vector<std::string>& paths, const Objective& objective);
 // The rows of every step as this rank of the layout takes them; `architecture` is null where no network will read them.
-StepSource make_source(const Experiment& experiment, const Objective& objective, const Layout& layout, int data_rank,
-                       const Architecture* architecture = nullptr);
+StepSource make_source(const Experiment& experiment, const Vocabulary& vocabulary, const Objective& objective, const Layout& layout,
+                       int data_rank, const Architecture* architecture = nullptr);
 
 // Throws a usage error where one of `tasks` cannot judge the experiment's network, or lacks what it reads, before anything is
 // allocated. `has_corpora`: there is one to validate on.

@@ -4,6 +4,7 @@
 #include "launch/device.h"
 #include "launch/environment.h"
 #include "trainer/evaluate/catalog.h"
+#include "trainer/evaluate/scores.h"
 
 namespace lacuna {
 namespace {
@@ -61,8 +62,9 @@ int evaluate(const EvaluateArguments& arguments) {
     std::printf("%s\n", lines.dump(2).c_str());
     return 0;
   }
-  for (const auto& line : lines) {
-    for (const auto& [key, value] : line.items()) std::printf("%-16s %s\n", key.c_str(), value.dump().c_str());
+  for (auto line : lines) {
+    line.erase("event");
+    std::printf("%s\n", readable(line).c_str());
   }
   return 0;
 }

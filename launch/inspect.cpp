@@ -88,6 +88,7 @@ Json inspect_corpus(const std::string& path, bool verify) {
             {"tokens", spec.tokens},
             {"documents", spec.documents},
             {"bytes", spec.bytes},
+            {"responses", spec.responses},
             {"vocabulary_size", spec.vocabulary_size},
             {"tokenizer", spec.tokenizer ? std::string(spec.tokenizer->name()) : "none"},
             {"content_hash", spec.content_hash}};

@@ -56,7 +56,7 @@ Json inspect_batch(const std::string& config, const std::vector<std::string>& se
   const auto layout = lay_out(experiment, 1);
   const auto vocabulary = vocabulary_of(experiment);
   const auto objective = make_objective(experiment, vocabulary);
-  const auto input = make_source(experiment, *objective, layout, 0).at(step);
+  const auto input = make_source(experiment, vocabulary, *objective, layout, 0).at(step);
   const auto special = objective->special_tokens();
   Json result{{"step", step},
               {"special_tokens",

@@ -79,8 +79,12 @@ void add_prepare(CLI::App& program, Command& chosen) {
     names.emplace_back(entry.name);
     tokenizers += "\n  " + names.back() + ": " + std::string(entry.summary);
   }
-  command->add_option("--text", options.text.files, "files to read: plain text, gzip, or JSON lines (.jsonl, .jsonl.gz)")
-      ->required();
+  auto* text =
+      command->add_option("--text", options.text.files, "files to read: plain text, gzip, or JSON lines (.jsonl, .jsonl.gz)");
+  command
+      ->add_option("--prompts", options.prompts,
+                   "files of JSON lines {\"prompt\", \"response\"}, plain or gzip: the corpus tells which tokens are responses")
+      ->excludes(text);
   command->add_option("--out", options.out, "the corpus to write")->required();
   command->add_option("--tokenizer", options.tokenizer, "how text becomes tokens; bytes unless given")
       ->check(CLI::IsMember(names));

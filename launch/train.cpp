@@ -93,7 +93,7 @@ int train(const TrainArguments& arguments) {
   auto evaluations = make_evaluations(experiment, vocabulary);
   const auto objective = make_objective(experiment, vocabulary);
   const auto network = make_network(experiment, vocabulary, *objective, *mesh);
-  const auto source = make_source(experiment, *objective, layout, mesh->data().rank(), network->architecture.get());
+  const auto source = make_source(experiment, vocabulary, *objective, layout, mesh->data().rank(), network->architecture.get());
   const auto validation = open_corpora(experiment.data.validation.paths, *objective);
 
   mesh->world().barrier();  // the run's folder is touched only once every rank has what it needs
@@ -112,7 +112,7 @@ int train(const TrainArguments& arguments) {
   FlatStorage storage(network->parameters, layout.data, device.device(), compute_type(experiment),
                       sharding_of(experiment, layout, mesh->data().rank()));
   const auto optimizer = find_optimizer(experiment.optimizer).make(experiment.optimizer, storage);
-  const auto hashes = corpus_hashes(experiment);
+  const auto hashes = corpus_hashes(experiment, vocabulary, *objective);
   if (run.checkpoint) {
     check_corpora(*run.checkpoint, hashes);
     restore(*run.checkpoint, storage, optimizer.get(), *mesh);

@@ -5,6 +5,11 @@
 //
 // The released trainer masks the same columns in every row and draws from only 51 patterns in a whole run; `pattern =
 // "shared_51"` repeats that structure. The default draws each row's columns for itself.
+//
+// fine_tuning = true: rows of prompts and responses, each twice (the released code's form). The first has its loss on the
+// response and its end token. In the second, of each response of more than 50 tokens, floor(mask_ratio * its tokens), at least
+// one, are masked, and the loss is on these alone: each is predicted from what precedes it, other masks included. A step has
+// twice the rows; all targets share one mean. Masks are drawn anew each time, where the released code draws them once.
 #pragma once
 #include "objectives/next_token.h"
 
@@ -16,17 +21,22 @@ constexpr std::array<std::string_view, 2> names_of(MaskPattern) { return {"per_r
 struct MaskEnhancedOptions {
   double mask_ratio = 0.15;
   MaskPattern pattern = MaskPattern::per_row;
+  bool fine_tuning = false;
 };
 template <class Visitor>
 void describe(Visitor& visit, MaskEnhancedOptions& o) {
   visit("mask_ratio", o.mask_ratio, "share of a row's input tokens that are masked, rounded down", from_below(0, 1));
   visit("pattern", o.pattern, "per_row draws each row's columns; shared_51 uses 51 sets of columns, one for all rows of a step");
+  visit("fine_tuning", o.fine_tuning,
+        "rows of prompts and responses, and a copy of each with mask_ratio of long responses masked (0.1 in the paper)");
 }
 
 class MaskEnhanced : public Objective {
  public:
   using Options = MaskEnhancedOptions;
-  static Needs needs(const Options&) { return {.visibility = {Visibility::causal}, .num_special_tokens = 1}; }
+  static Needs needs(const Options& o) {
+    return {.visibility = {Visibility::causal}, .num_special_tokens = 1, .responses = o.fine_tuning};
+  }
 
   MaskEnhanced(const Options& options, const RowContext& context);
   Needs needs() const override { return needs(options_); }
@@ -38,6 +48,7 @@ class MaskEnhanced : public Objective {
   Loss loss(Architecture& architecture, const Batch& batch) override;
 
  private:
+  Batch prepare_responses(std::span<const Sample> samples, const Random& random) const;
   int32_t mask() const { return static_cast<int32_t>(context_.tokenizer_size); }
 
   Options options_;

@@ -9,7 +9,25 @@
 namespace lacuna {
 
 Batch PrefixLanguage::prepare(std::span<const Sample> samples, const Random& random) const {
+  if (options_.split == PrefixSplit::response) {
+    NextToken::need_responses(samples);
+    return context_.encoder ? prepare_encoded_responses(samples) : prepare_responses(samples);
+  }
   return context_.encoder ? prepare_pairs(samples, random) : prepare_decoder(samples, random);
+}
+
+Batch PrefixLanguage::prepare_clean(std::span<const Sample> samples, const Random& random) const {
+  if (options_.split == PrefixSplit::random) return prepare(samples, random);
+  std::vector<Sample> cut(samples.begin(), samples.end());
+  for (auto& sample : cut) {
+    if (!sample.responses.empty()) continue;
+    const auto count = static_cast<int64_t>(sample.tokens.size());
+    const int64_t split = 1 + random.fork(static_cast<uint64_t>(sample.position)).below(count - 1);
+    sample.document_starts = {0};
+    sample.responses.assign(sample.tokens.size(), 1);
+    std::fill_n(sample.responses.begin(), split, uint8_t{0});
+  }
+  return prepare(cut, random);
 }
 
 Batch PrefixLanguage::prepare_decoder(std::span<const Sample> samples, const Random& random) const {
@@ -63,6 +81,62 @@ Batch PrefixLanguage::prepare_pairs(std::span<const Sample> samples, const Rando
     ++row;
   }
   batch.target_count = static_cast<double>(rows * length);
+  batch.stream_positions = stream_positions(samples);
+  return batch;
+}
+
+// A slot is in the visible part of its segment where its token is no response; the last of these predicts the response's first.
+Batch PrefixLanguage::prepare_responses(std::span<const Sample> samples) const {
+  auto batch = NextToken::rows(samples, context_);
+  if (!context_.document_mask) add_documents(batch, samples);
+  NextToken::weigh_responses(batch, samples);
+  batch.bidirectional = at::empty({batch.rows(), context_.length}, at::kBool);
+  auto* visible = batch.bidirectional.data_ptr<bool>();
+  for (const auto& sample : samples) {
+    for (int64_t t = 0; t < context_.length; ++t) *visible++ = sample.responses[static_cast<size_t>(t)] == 0;
+  }
+  return batch;
+}
+
+// Prompts to the encoder, responses to the decoder, each in its document's segment; what is left of either side is padding.
+Batch PrefixLanguage::prepare_encoded_responses(std::span<const Sample> samples) const {
+  const auto rows = static_cast<int64_t>(samples.size()), length = context_.length;
+  const auto padding = [&] { return at::zeros({rows, length}, at::kInt); };
+  Batch batch;
+  for (at::Tensor* t : {&batch.tokens, &batch.targets, &batch.segments, &batch.positions, &batch.encoder_tokens,
+                        &batch.encoder_segments, &batch.encoder_positions}) {
+    *t = padding();
+  }
+  batch.weights = at::zeros({rows, length}, at::kFloat);
+  int64_t row = 0;
+  for (const auto& sample : samples) {
+    const auto at = [&](const at::Tensor& t) { return t.data_ptr<int32_t>() + row * length; };
+    auto* weight = batch.weights.data_ptr<float>() + row * length;
+    auto start = sample.document_starts.begin();
+    int32_t segment = 1;
+    int64_t from = 0, to = 0;                    // slots filled of the encoder, of the decoder
+    int32_t from_position = 0, to_position = 0;  // within the segment
+    for (size_t t = 0; t < sample.tokens.size(); ++t) {
+      if (start != sample.document_starts.end() && *start == static_cast<int32_t>(t)) {
+        if (t > 0) ++segment;
+        from_position = to_position = 0;
+        ++start;
+      }
+      if (sample.responses[t] == 0 && from < length) {
+        at(batch.encoder_tokens)[from] = sample.tokens[t];
+        at(batch.encoder_segments)[from] = segment;
+        at(batch.encoder_positions)[from++] = from_position++;
+      } else if (sample.responses[t] != 0 && t > 0 && to < length) {
+        at(batch.tokens)[to] = sample.tokens[t - 1];
+        at(batch.targets)[to] = sample.tokens[t];
+        at(batch.segments)[to] = segment;
+        at(batch.positions)[to] = to_position++;
+        weight[to++] = 1;
+        ++batch.target_count;
+      }
+    }
+    ++row;
+  }
   batch.stream_positions = stream_positions(samples);
   return batch;
 }

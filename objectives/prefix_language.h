@@ -8,29 +8,48 @@
 //
 // With an encoder: rows are taken in pairs a, b under one split i, so that lengths are fixed: the encoder reads a[:i] b[:T-i],
 // the decoder predicts a[i:] b[T-i:], and segments keep a and b apart, in the encoder, the decoder and between them.
+//
+// With split = "response" the cut is where the corpus says that a response begins: rows hold several prompts with their
+// responses, kept apart as segments, each prompt seen whole, and the loss is on the responses. On a decoder that is one row; with
+// an encoder the prompts go there and the decoder predicts the responses, starting each from its prompt's last token. Validation
+// rows that do not tell are cut at a random place. (Multitask fine-tuning; Wang et al. 2022, section 3.3.)
 #pragma once
 #include "trainer/objective.h"
 
 namespace lacuna {
 
-struct PrefixLanguageOptions {};
+enum class PrefixSplit { random, response };
+constexpr std::array<std::string_view, 2> names_of(PrefixSplit) { return {"random", "response"}; }
+
+struct PrefixLanguageOptions {
+  PrefixSplit split = PrefixSplit::random;
+};
 template <class Visitor>
-void describe(Visitor&, PrefixLanguageOptions&) {}
+void describe(Visitor& visit, PrefixLanguageOptions& o) {
+  visit("split", o.split,
+        "at a random place, or where responses begin, which training corpora must then tell (prepare --prompts, tasks)");
+}
 
 class PrefixLanguage : public Objective {
  public:
   using Options = PrefixLanguageOptions;
-  static Needs needs(const Options&) { return {.visibility = {Visibility::prefix}, .encoder = EncoderUse::either}; }
+  static Needs needs(const Options& o) {
+    return {.visibility = {Visibility::prefix}, .encoder = EncoderUse::either, .responses = o.split == PrefixSplit::response};
+  }
 
   PrefixLanguage(const Options& options, const RowContext& context) : options_(options), context_(context) {}
   Needs needs() const override { return needs(options_); }
   SpecialTokens special_tokens() const override { return {.end = context_.end_token}; }
-  int64_t sample_length() const override { return context_.encoder ? 2 * context_.length + 2 : context_.length + 1; }
-  int64_t sample_stride() const override { return context_.encoder ? 2 * context_.length : context_.length; }
+  int64_t sample_length() const override { return pairs() ? 2 * context_.length + 2 : context_.length + 1; }
+  int64_t sample_stride() const override { return pairs() ? 2 * context_.length : context_.length; }
   Batch prepare(std::span<const Sample> samples, const Random& random) const override;
+  Batch prepare_clean(std::span<const Sample> samples, const Random& random) const override;
   Loss loss(Architecture& architecture, const Batch& batch) override;
 
  private:
+  bool pairs() const { return context_.encoder && options_.split == PrefixSplit::random; }
+  Batch prepare_responses(std::span<const Sample> samples) const;
+  Batch prepare_encoded_responses(std::span<const Sample> samples) const;
   Batch prepare_decoder(std::span<const Sample> samples, const Random& random) const;
   Batch prepare_pairs(std::span<const Sample> samples, const Random& random) const;
 

@@ -8,6 +8,7 @@
 
 #include "data/documents.h"
 #include "data/error.h"
+#include "trainer/evaluate/scores.h"
 #include "trainer/kernels/set_values.h"
 #include "trainer/optim/gradient_norm.h"
 #include "trainer/report/phase.h"
@@ -243,7 +244,7 @@ void Trainer::evaluate(int64_t step) {
       line.update(result);
       if (p_.metrics != nullptr) p_.metrics->write(line);
       if (p_.events != nullptr) p_.events->write(step, scalars_of(line));
-      p_.screen.note("step " + std::to_string(step) + "  evaluation " + result.dump());
+      p_.screen.note("step " + std::to_string(step) + "  evaluation " + headline(result));
     }
   }
 }

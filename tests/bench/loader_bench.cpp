@@ -74,7 +74,7 @@ struct Steps {
         vocabulary(vocabulary_of(experiment)),
         objective(make_objective(experiment, vocabulary)),
         network(make_network(experiment, vocabulary, *objective, *mesh)),
-        source(make_source(experiment, *objective, layout, 0)),
+        source(make_source(experiment, vocabulary, *objective, layout, 0)),
         storage(network->parameters, 1),
         optimizer(find_optimizer(experiment.optimizer).make(experiment.optimizer, storage)) {
     initialize(network->parameters, static_cast<uint64_t>(experiment.run.seed), 0, 1);

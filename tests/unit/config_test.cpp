@@ -189,6 +189,17 @@ TEST(Config, MixturesAreExplained) {
   expect_holds(data("[{ corpus = 'a.h5', weight = 0 }]"), "weight must be above 0, not the integer 0");
   expect_holds(data("[{ weight = 1 }]"), "4:10: [data] train: a corpus in a mixture needs its path");
   expect_holds(data("['']"), "a path must not be empty");
+  expect_holds(data("[{ task = 'needle', corpus = 'a.h5' }]"), "a part of a mixture is a corpus or a task");
+  expect_holds(data("[{ corpus = 'a.h5', sizes = [4] }]"), "sizes are a task's");
+  expect_holds(data("[{ task = 'needle', sizes = [0] }]"), "integers of at least 1, not the integer 0");
+}
+
+TEST(Config, AMixtureMayHoldTasks) {
+  const auto e = read("[run]\nsteps = 1\n[data]\ntrain = ['/a.h5', { task = 'key_value', sizes = [4, 8], weight = 0.5 }]\n");
+  ASSERT_EQ(e.data.train.size(), 2u);
+  EXPECT_EQ(e.data.train[1], (WeightedPath{"", 0.5, "key_value", {4, 8}}));
+  EXPECT_NE(fixed_sections_to_toml(e).find("train = [\"/a.h5\", { task = \"key_value\", sizes = [4, 8], weight = 0.5 }]"),
+            std::string::npos);
 }
 
 TEST(Config, SetTakesTomlAndBareWords) {

@@ -156,7 +156,8 @@ TEST(Hdf5Corpus, RefusesStorageThatBlowsUp) {
 }
 
 TEST(Hdf5Corpus, RefusesWhatIsNotATokenCorpus) {
-  refused(ForeignCorpus{.version = 2}, "its format version is 2 and this program reads version 1");
+  refused(ForeignCorpus{.version = 3}, "its format version is 3 and this program reads versions 1 and 2");
+  refused(ForeignCorpus{.version = 2}, "dataset responses is missing");
   refused(ForeignCorpus{.kind = "frames"}, "it holds frames, and tokens are needed");
   refused(ForeignCorpus{.vocabulary = 0}, "its vocabulary_size is 0");
   refused(ForeignCorpus{.hash = "abc"}, "not 64 hexadecimal digits");

@@ -88,20 +88,32 @@ class FieldReader {
   WeightedPath weighted_path(const TomlValue& value) const {
     const auto* table = value.as<TomlTable>();
     if (!table) return {path(value, "a path or a table { corpus = \"a.h5\", weight = 0.5 }")};
-    const std::vector<std::string_view> keys = {"corpus", "weight"};
+    const std::vector<std::string_view> keys = {"corpus", "task", "sizes", "weight"};
     WeightedPath out;
     for (const auto& [key, item] : *table) {
       if (key == "corpus") {
         out.path = path(item, "a path");
+      } else if (key == "task") {
+        out.task = string(item);
+      } else if (key == "sizes") {
+        for (const auto& size : array(item, "an array of integers")) {
+          const auto* number = size.as<int64_t>();
+          if (!number || *number < 1) fail(size, "sizes of a task's examples are integers of at least 1, not " + describe_value(size));
+          out.sizes.push_back(*number);
+        }
       } else if (key == "weight") {
         out.weight = number(item);
         if (out.weight <= 0) fail(item, "weight must be above 0, not " + describe_value(item));
       } else {
         fail(item,
-             printable(key) + " is not a key of a corpus in a mixture" + did_you_mean(key, keys) + " (keys: corpus, weight)");
+             printable(key) + " is not a key of a corpus in a mixture" + did_you_mean(key, keys) + " (keys: " + join(keys) + ")");
       }
     }
-    if (out.path.empty()) fail(value, "a corpus in a mixture needs its path: { corpus = \"a.h5\", weight = 0.5 }");
+    if (out.path.empty() && out.task.empty()) {
+      fail(value, "a corpus in a mixture needs its path: { corpus = \"a.h5\", weight = 0.5 }, or a task: { task = \"needle\", weight = 0.1 }");
+    }
+    if (!out.path.empty() && !out.task.empty()) fail(value, "a part of a mixture is a corpus or a task; make two of it");
+    if (out.task.empty() && !out.sizes.empty()) fail(value, "sizes are a task's, and this is a corpus");
     return out;
   }
 

@@ -23,8 +23,10 @@ std::string array_text(const Items& items, ToText to_text) {
 }
 
 std::string mixture_item(const WeightedPath& item) {
-  if (item.weight == 1.0) return lacuna::quoted(item.path);
-  return "{ corpus = " + lacuna::quoted(item.path) + ", weight = " + to_decimal(item.weight) + " }";
+  const std::string weight = ", weight = " + to_decimal(item.weight) + " }";
+  if (item.task.empty()) return item.weight == 1.0 ? lacuna::quoted(item.path) : "{ corpus = " + lacuna::quoted(item.path) + weight;
+  const auto sizes = item.sizes.empty() ? "" : ", sizes = " + array_text(item.sizes, [](int64_t i) { return std::to_string(i); });
+  return "{ task = " + lacuna::quoted(item.task) + sizes + weight;
 }
 
 // A bound as a person writes it: 3 and 0.5.

@@ -3,14 +3,51 @@
 #include <array>
 
 #include "trainer/config/section.h"
+#include "trainer/evaluate/choices.h"
+#include "trainer/evaluate/documents_qa.h"
+#include "trainer/evaluate/key_value.h"
 #include "trainer/evaluate/loss.h"
+#include "trainer/evaluate/multitask.h"
+#include "trainer/evaluate/smoothness.h"
+#include "trainer/evaluate/task_evaluation.h"
+#include "trainer/evaluate/topic_probe.h"
 
 namespace lacuna {
 namespace {
 
+template <class E>
+constexpr EvaluationEntry entry(std::string_view name, std::string_view summary) {
+  return {name, summary, []() -> std::unique_ptr<Evaluation> { return std::make_unique<E>(); }};
+}
+// Of a generated task that has nothing to add to the common figures.
+std::unique_ptr<Evaluation> by_task(std::string_view task, std::vector<std::vector<std::string>> crossed = {}) {
+  return std::make_unique<TaskEvaluation>(task, std::move(crossed));
+}
+
 constexpr std::array kEvaluations{
-    EvaluationEntry{"loss", "mean loss, perplexity and bits per byte on the validation corpora",
-                    []() -> std::unique_ptr<Evaluation> { return std::make_unique<LossEvaluation>(); }},
+    entry<LossEvaluation>("loss", "mean loss, perplexity and bits per byte on the validation corpora"),
+    entry<ChoicesEvaluation>("choices", "multiple choice by log-likelihood, from files of JSON lines"),
+    EvaluationEntry{"needle", "a number hidden in held-out text, by depth and length",
+                    [] {
+                      return by_task("needle", {{"size", "depth"}});
+                    }},
+    entry<KeyValueEvaluation>("key_value", "the value of a key of a dictionary, by its size and the key's place"),
+    entry<DocumentsQaEvaluation>("documents_qa", "a question that one of several documents answers, by its place"),
+    EvaluationEntry{"associative_recall", "values of many keys, in tokens (MQAR)",
+                    [] {
+                      return by_task("associative_recall", {{"size", "length"}});
+                    }},
+    EvaluationEntry{"induction", "a random text once more, in tokens",
+                    [] {
+                      return by_task("induction", {{"kind", "size"}});
+                    }},
+    EvaluationEntry{"listops", "the value of nested list operations", [] { return by_task("listops"); }},
+    EvaluationEntry{"dyck", "the bracket that closes, also beyond the sizes of training", [] { return by_task("dyck"); }},
+    EvaluationEntry{"modular_arithmetic", "sums modulo 7, also beyond the sizes of training",
+                    [] { return by_task("modular_arithmetic"); }},
+    entry<MultitaskEvaluation>("multitask", "families of small questions, four of them never trained on"),
+    entry<SmoothnessEvaluation>("smoothness", "how states of neighbouring tokens resemble one another"),
+    entry<TopicProbeEvaluation>("topic_probe", "a linear probe for what a text is about"),
 };
 
 }  // namespace
