@@ -1,3 +1,4 @@
+#include "data/tasks/catalog.h"
 #include "launch/inspect.h"
 #include "objectives/catalog.h"
 #include "trainer/config/experiment.h"
@@ -45,13 +46,15 @@ Json pair(const ObjectiveEntry& objective, const ArchitectureEntry& architecture
 
 Json inspect_catalog() {
   Json catalog{
-      {"objectives", Json::array()}, {"architectures", Json::array()}, {"evaluations", Json::array()}, {"pairs", Json::array()}};
+      {"objectives", Json::array()}, {"architectures", Json::array()}, {"evaluations", Json::array()}, {"tasks", Json::array()},
+      {"pairs", Json::array()}};
   const auto describe = [](const auto& e) {
     return Json{{"name", e.name}, {"modalities", {e.modality}}, {"summary", e.summary}, {"paper", e.paper}};
   };
   for (const auto& o : objectives()) catalog["objectives"].push_back(describe(o));
   for (const auto& a : architectures()) catalog["architectures"].push_back(describe(a));
   for (const auto& e : evaluations()) catalog["evaluations"].push_back({{"name", e.name}, {"summary", e.summary}});
+  for (const auto& t : tasks()) catalog["tasks"].push_back({{"name", t.name}, {"summary", t.summary}});
   for (const auto& o : objectives()) {
     for (const auto& a : architectures()) catalog["pairs"].push_back(pair(o, a));
   }

@@ -71,8 +71,9 @@ void Task::choose_sizes() {
     (fits_always ? sizes_ : left_out_).push_back(size);
   }
   if (sizes_.empty() || (told && !left_out_.empty())) {
-    throw usage_error(name_ + ": rows of " + std::to_string(context_.length) + " tokens do not hold its examples of size " +
-                      list(left_out_) + "; raise batch.sequence_length" + (told ? " or give smaller sizes" : ""));
+    throw usage_error(name_ + ": there are no examples of size " + list(left_out_) + " for rows of " +
+                      std::to_string(context_.length) + " tokens; raise batch.sequence_length" +
+                      (told ? " or give other sizes" : ""));
   }
 }
 

@@ -117,7 +117,7 @@ TEST(Tasks, SizesThatRowsDoNotHoldAreLeftOutOrRefused) {
   const auto task = make_task("key_value", context(150));
   EXPECT_EQ(task->sizes(), (std::vector<int64_t>{4, 8}));
   EXPECT_EQ(task->sizes_left_out(), (std::vector<int64_t>{16, 32, 64}));
-  expect_error(ExitCode::usage, "do not hold its examples of size 64; raise batch.sequence_length or give smaller sizes", [] {
+  expect_error(ExitCode::usage, "no examples of size 64 for rows of 150 tokens; raise batch.sequence_length or give other sizes", [] {
     make_task("key_value", context(150, {4, 64}));
   });
   expect_error(ExitCode::usage, "raise batch.sequence_length", [] { make_task("documents_qa", context(40)); });

@@ -102,13 +102,19 @@ void Answerer::read(std::span<const Asked* const> asked, std::span<const size_t>
       owners.push_back(static_cast<int64_t>(places[row]));
     }
   }
-  const auto states = context_.architecture.forward(batch.to(context_.device)).states.flatten(0, 1);
+  auto& network = context_.architecture;
+  // An objective that searches for its predictions has no states that the head could read alone.
+  const bool thinks = context_.objective.thinks();
+  const auto on_device = batch.to(context_.device);
+  const auto outputs =
+      (thinks ? context_.objective.logits(network, on_device, {}) : network.forward(on_device).states).flatten(0, 1);
   const auto slot = at::tensor(slots, at::kLong).to(context_.device), target = at::tensor(targets, at::kLong).to(context_.device);
   const auto owner = at::tensor(owners, at::kLong);
   for (int64_t begin = 0; begin < slot.size(0); begin += kSlotsOfHead) {
     const int64_t count = std::min(kSlotsOfHead, slot.size(0) - begin);
     const auto wanted = target.narrow(0, begin, count);
-    const auto logits = context_.architecture.head().logits(states.index_select(0, slot.narrow(0, begin, count))).to(at::kFloat);
+    const auto picked = outputs.index_select(0, slot.narrow(0, begin, count));
+    const auto logits = (thinks ? picked : network.head().logits(picked)).to(at::kFloat);
     const auto log_probability = at::log_softmax(logits, -1).gather(1, wanted.unsqueeze(1)).squeeze(1);
     const auto likeliest = logits.narrow(1, 0, context_.tokenizer->vocabulary_size()).argmax(-1);
     const auto to = owner.narrow(0, begin, count);
@@ -183,7 +189,7 @@ std::vector<std::vector<int32_t>> Answerer::write(std::span<const std::vector<in
     const auto rows = static_cast<int64_t>(group.size());
     std::vector<int32_t> tokens;
     for (const auto i : group) tokens.insert(tokens.end(), given[i].begin(), given[i].end());
-    const auto generation = context_.architecture.generate(rows);
+    const auto generation = context_.objective.generate(context_.architecture, rows);
     auto next = at::tensor(tokens, at::kInt).view({rows, -1});
     std::vector<bool> ended(group.size());
     for (int64_t step = 0; step < max_tokens && std::find(ended.begin(), ended.end(), false) != ended.end(); ++step) {

@@ -1,5 +1,6 @@
 // What a network answers, by the same two ways for every evaluation and every architecture: the probability of a continuation
-// from one forward pass and the head, and greedy writing through Architecture::generate.
+// from one forward pass and the head (or Objective::logits, where the objective thinks), and greedy writing through
+// Objective::generate.
 //
 // A decoder reads context and continuation as one row; where its visibility is "prefix", the context is the mutually visible
 // part. With an encoder the context goes there, and the decoder starts from the context's last token, as rows of prefix_language
