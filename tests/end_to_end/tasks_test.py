@@ -25,7 +25,7 @@ def a_task_that_is_mixed_in_is_learnt(runs):
         line = judged(runs, name, "dyck", "evaluate.sizes=[8]", "evaluate.examples=200")[0]
         told.append(f"{line['accuracy']:.2f} {line['exact_match']:.2f}")
         if mixed:
-            check(line["accuracy_low"] > 0.6 and line["exact_match_low"] > 0.6, f"after training on it: {line}")
+            check(line["accuracy_low"] > 0.4 and line["exact_match_low"] > 0.4, f"after training on it: {line}")
         else:
             check(line["exact_match_high"] < 0.3, f"without: {line}")
         check(abs(line["chance"] - 0.25) < 1e-9 and line["examples"] == 200, f"{line}")
