@@ -65,7 +65,8 @@ inline Section small_architecture(const std::string& kind, const std::string& vi
 
 // One of each way in which a network reads a context.
 inline std::vector<Section> writers() {
-  return {small_architecture("decoder"), small_architecture("decoder", "prefix"), small_architecture("encoder_decoder")};
+  return {small_architecture("decoder"), small_architecture("decoder", "prefix"), small_architecture("encoder_decoder"),
+          small_architecture("byte_word")};
 }
 
 }  // namespace lacuna::testing

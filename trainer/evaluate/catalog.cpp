@@ -3,6 +3,7 @@
 #include <array>
 
 #include "trainer/config/section.h"
+#include "trainer/evaluate/byte_perturbation.h"
 #include "trainer/evaluate/choices.h"
 #include "trainer/evaluate/documents_qa.h"
 #include "trainer/evaluate/key_value.h"
@@ -46,6 +47,8 @@ constexpr std::array kEvaluations{
     EvaluationEntry{"modular_arithmetic", "sums modulo 7, also beyond the sizes of training",
                     [] { return by_task("modular_arithmetic"); }},
     entry<MultitaskEvaluation>("multitask", "families of small questions, four of them never trained on"),
+    entry<BytePerturbationEvaluation>("byte_perturbation",
+                                      "what typing errors and capitals in a text's beginning cost its continuation"),
     entry<SmoothnessEvaluation>("smoothness", "how states of neighbouring tokens resemble one another"),
     entry<TopicProbeEvaluation>("topic_probe", "a linear probe for what a text is about"),
 };
