@@ -31,9 +31,10 @@ enum Result : int64_t { kOwnLoss = kNumTotals, kNorm, kNumResults };
 Trainer::Trainer(TrainerParts parts, TrainerPlan plan)
     : p_(std::move(parts)),
       plan_(plan),
-      first_(plan.record_graphs),
-      accumulate_(plan.record_graphs, &first_),
-      last_(plan.record_graphs, &first_),
+      graphs_(plan.record_graphs),
+      first_(graphs_),
+      accumulate_(graphs_),
+      last_(graphs_),
       step_done_(plan.first_step - 1),
       saved_step_(plan.first_step - 1) {
   const auto options = p_.storage.gradients().options().dtype(at::kDouble);
@@ -95,6 +96,7 @@ StepInput Trainer::prepare(int64_t step) {
 void Trainer::step(const StepInput& input) {
   p_.optimizer.begin(input.step, rate(input.step));
   spoiled_ = p_.fault.spoils(p_.mesh.world().rank(), input.step);
+  graphs_.begin_round();
   totals_.zero_();
   // The ranks of a tensor axis hold the same targets: only its first one counts them.
   set_values(totals_, {p_.stop_requested ? 1.0 : 0.0, p_.checkpoints.written() ? 0.0 : 1.0,
@@ -113,9 +115,10 @@ void Trainer::step(const StepInput& input) {
 }
 
 void Trainer::forget_recordings() {
-  first_ = Graph(plan_.record_graphs);
-  accumulate_ = Graph(plan_.record_graphs, &first_);
-  last_ = Graph(plan_.record_graphs, &first_);
+  graphs_ = GraphPool(plan_.record_graphs);
+  first_ = Graph(graphs_);
+  accumulate_ = Graph(graphs_);
+  last_ = Graph(graphs_);
 }
 
 // One micro-batch: its loss to the totals, its gradients, which are those of the sum, to the flat buffer.

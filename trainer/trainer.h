@@ -97,6 +97,7 @@ class Trainer {
   TrainerParts p_;
   TrainerPlan plan_;
   // Of a step's first micro-batch, where that gathers parameters; of one like the others; of the last one, with the update.
+  GraphPool graphs_;
   Graph first_, accumulate_, last_;
   BatchSlot batch_;
   int64_t document_room_ = 0;  // of Batch::documents; the prefetch thread's

@@ -165,8 +165,9 @@ TEST(FusedBlocks, RecomputationChangesNothing) {
       EXPECT_NEAR(got.loss, kept.loss, 1e-6 * kept.loss) << what;
       for (size_t i = 0; i < kept.gradients.size(); ++i) {
         if (kept.gradients[i].first.ends_with("key.bias")) continue;
-        // As far apart as two runs of the same are: sums of split products have no fixed order.
-        EXPECT_LE(error(got, kept, i), 2 * error(again, kept, i) + 2e-3) << what << kept.gradients[i].first;
+        // As far apart as two runs of the same are: sums of split products have no fixed order. The slack is half a step of bf16,
+        // for two runs that happened to agree.
+        EXPECT_LE(error(got, kept, i), 2 * error(again, kept, i) + 4e-3) << what << kept.gradients[i].first;
       }
     }
   }

@@ -89,15 +89,18 @@ class Training:
         torch.manual_seed(1337)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         with contextlib.redirect_stdout(sys.stderr):  # model.py talks
-            self.model = build(a)
-            if a.weights:
-                load_weights(self.model, a.weights)
-            self.optimizer = self.model.configure_optimizers(WEIGHT_DECAY, LEARNING_RATE, BETAS, a.device)
+            self.model, self.optimizer = self.build()
         self.run = self.model
         if a.mode != "eager":
             self.run = torch.compile(self.model, mode=None if a.mode == "compile" else a.mode)
         self.order = None  # starts of the next rows, where they are given
         self.milliseconds = 0.0
+
+    def build(self):
+        model = build(self.a)
+        if self.a.weights:
+            load_weights(model, self.a.weights)
+        return model, model.configure_optimizers(WEIGHT_DECAY, LEARNING_RATE, BETAS, self.a.device)
 
     def synchronize(self):
         if self.cuda:

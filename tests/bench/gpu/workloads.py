@@ -29,6 +29,8 @@ class Workload:
     llmq: tuple = ()            # LLMQ's name and further flags
     unit: str = "tok/s"
     wide: bool = False          # fits beside nobody into SMALL
+    length: int = LENGTH
+    corpus: str = "gpt2.h5"     # of ours
 
     def sessions(self, contestants, memory):
         """Whose turns come together, on a GPU of so much memory; 0 where that is unknown."""
@@ -40,7 +42,7 @@ class Workload:
 
     @property
     def tokens_per_step(self):
-        return self.rows * self.accumulate * LENGTH
+        return self.rows * self.accumulate * self.length
 
 
 # Ratios, ours over the peer's, that are asked for.
@@ -51,6 +53,7 @@ PASS = {
     "gpt2-1558m": {"nanogpt": 1.05, "llmc": 1.05},
     "qwen-0.5b": {"llmq": 1.0},
     "qwen-1.5b": {"llmq": 1.0},
+    "bert-base": {"hugging-face": 1.4, "hugging-face-eager": 1.4},
     "tiny": {"nanogpt-graphs": 1.0},
     "memory-124m": {"nanogpt": 0.75},
     "start-to-100": {"nanogpt": 3.0, "nanogpt-again": 3.0},
@@ -60,14 +63,17 @@ TRAINING = {
     "gpt2-124m": Workload("gpt2-124m", 64, [["nanogpt", "llmc"], FUSIONS, ["reference"], ["nanogpt-eager"]], size="124m",
                           llmc="d12"),
     "gpt2-350m": Workload("gpt2-350m", 32, [["llmc"], ["nanogpt"], FUSIONS], size="350m", llmc="d24"),
-    "gpt2-774m": Workload("gpt2-774m", 16, [["llmc"], ["nanogpt"], *SINGLE_FUSIONS], size="774m", llmc="d36"),
+    "gpt2-774m": Workload("gpt2-774m", 16, [["llmc"], ["nanogpt"], *SINGLE_FUSIONS], size="774m", llmc="d36", wide=True),
     "gpt2-1558m": Workload("gpt2-1558m", 16, [["llmc"], ["nanogpt"], *SINGLE_FUSIONS], size="1558m", llmc="d48",
                            wide=True),
-    "qwen-0.5b": Workload("qwen-0.5b", 32, [["llmq"]], accumulate=16, llmq=("Qwen2.5-0.5B",), wide=True),
-    "qwen-1.5b": Workload("qwen-1.5b", 32, [["llmq"]], accumulate=16, llmq=("Qwen2.5-1.5B", "--lmhead-chunks=4"), wide=True),
+    "qwen-0.5b": Workload("qwen-0.5b", 32, [["llmq"]], accumulate=16, llmq=("Qwen2.5-0.5B",), wide=True, corpus="qwen.h5"),
+    "qwen-1.5b": Workload("qwen-1.5b", 32, [["llmq"]], accumulate=16, llmq=("Qwen2.5-1.5B", "--lmhead-chunks=4"), wide=True,
+                          corpus="qwen.h5"),
+    "bert-base": Workload("bert-base", 128, [["hugging-face"], ["hugging-face-eager"]], length=512, corpus="bert.h5"),
     "tiny": Workload("tiny", 4, [["nanogpt-graphs", "nanogpt"]], size="tiny", unit="steps/s"),
 }
 MODES = {"nanogpt": "compile", "nanogpt-eager": "eager", "nanogpt-graphs": "reduce-overhead"}
+BERT_MODES = {"hugging-face": "compile", "hugging-face-eager": "eager"}
 LLMC_FUSIONS = {"llmc": 0, "llmc-ge1": 1, "llmc-ge2": 2}  # its flag -ge; 0 is its default
 NAMES = {
     "ours": "Lacuna",
@@ -79,11 +85,13 @@ NAMES = {
     "nanogpt": "nanoGPT, torch.compile",
     "nanogpt-eager": "nanoGPT, eager",
     "nanogpt-graphs": "nanoGPT, reduce-overhead",
+    "hugging-face": "BertForMaskedLM, torch.compile",
+    "hugging-face-eager": "BertForMaskedLM, eager",
     "ours-again": "Lacuna, its caches on disk",
     "nanogpt-again": "nanoGPT, torch.compile, its caches on disk",
     **{f"recompute-{mode}": f"Lacuna, parallel.recompute = {mode}" for mode in ("none", "norms", "feed_forward", "block")},
 }
-PEERS = ["reference", *LLMC_FUSIONS, "llmq", *MODES]
+PEERS = ["reference", *LLMC_FUSIONS, "llmq", *MODES, *BERT_MODES]
 RECOMPUTE = [name for name in NAMES if name.startswith("recompute-")]
 
 
@@ -116,17 +124,21 @@ class Catalog:
             return self.llmc(name, workload)
         if name == "llmq":
             return self.llmq(workload)
+        if name in BERT_MODES:
+            return self.bert(name, workload)
         return self.nanogpt(name, workload)
 
     def ours(self, name, w):
         folder = self.folder(name)
-        corpus = self.tokens / ("qwen.h5" if w.llmq else "gpt2.h5")
+        corpus = self.tokens / w.corpus
         sets = [f"run.out={json.dumps(str(folder))}", f"data.train={json.dumps([str(corpus)])}",
                 f"batch.global_size={w.rows * w.accumulate}", *self.a.set]
         if name == "reference":
             sets.append("run.reference_kernels=true")
             if 0 < gpu_state.memory_total() < SMALL:  # logits in fp32 and all
                 sets.append(f"batch.micro_size={w.rows // 4}")
+        elif w.config == "qwen-1.5b" and 0 < gpu_state.memory_total() < SMALL:  # moments in fp32, where LLMQ has bf16
+            sets.append(f"batch.micro_size={w.rows // 2}")
         if name in RECOMPUTE:
             sets.append(f"parallel.recompute={name.removeprefix('recompute-')}")
         command = [self.a.lacuna, "train", HERE / f"{w.config}.toml"]
@@ -152,14 +164,21 @@ class Catalog:
                    f"--out-dir={folder}", f"--checkpoint-dir={folder}"]
         return contestants.Stepper("llmq", command, folder, w.tokens_per_step, self.libraries, pattern=LLMQ_STEP, warmup=2)
 
+    def bert(self, name, w):
+        command = [self.a.peer_python, HERE / "peer_bert.py", "--tokens", self.tokens / "bert.u16", "--rows", w.rows, "--length",
+                   w.length, "--mode", BERT_MODES[name], "--settle", contestants.SETTLE]
+        return contestants.Server(name, command, self.folder(name), w.tokens_per_step, self.compiler_caches())
+
+    def compiler_caches(self):
+        return {"TORCHINDUCTOR_CACHE_DIR": str(self.caches / "inductor"), "TRITON_CACHE_DIR": str(self.caches / "triton")}
+
     def nanogpt(self, name, w, *flags):
         command = [self.a.peer_python, HERE / "peer_nanogpt.py", self.a.nanogpt, "--tokens", self.tokens / "tokens.u16",
                    "--size", w.size, "--rows", w.rows, "--accumulate", w.accumulate, "--mode", MODES[name],
                    "--settle", contestants.SETTLE, *flags]
-        environment = {"TORCHINDUCTOR_CACHE_DIR": str(self.caches / "inductor"), "TRITON_CACHE_DIR": str(self.caches / "triton")}
         if not pathlib.Path(self.a.nanogpt).exists():
             command[0] = self.a.nanogpt  # so that its absence is what is told
-        return contestants.Server(name, command, self.folder(name), w.tokens_per_step, environment)
+        return contestants.Server(name, command, self.folder(name), w.tokens_per_step, self.compiler_caches())
 
 
 def optimizer_milliseconds(program):
