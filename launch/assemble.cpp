@@ -235,6 +235,7 @@ std::unique_ptr<Network> make_network(const Experiment& e, const Vocabulary& voc
   network->parameters = network->table.list(*network->architecture);
   for (auto& parameter : network->table.list(objective)) {
     parameter.name = "objective." + parameter.name;
+    parameter.whole_gradient = true;  // its network reads all positions on every rank
     network->parameters.push_back(std::move(parameter));
   }
   return network;

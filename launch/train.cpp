@@ -14,6 +14,7 @@
 #include "launch/rank_log.h"
 #include "launch/run_facts.h"
 #include "launch/run_start.h"
+#include "launch/start_from.h"
 #include "trainer/optim/catalog.h"
 #include "trainer/trainer.h"
 #include "trainer/training_state.h"
@@ -96,6 +97,9 @@ int train(const TrainArguments& arguments) {
   const auto source = make_source(experiment, vocabulary, *objective, layout, mesh->data().rank(), network->architecture.get());
   const auto validation = open_corpora(experiment.data.validation.paths, *objective);
 
+  const bool starts_from = !experiment.run.start_from.empty();
+  if (starts_from && !arguments.resume) open_origin(experiment, vocabulary);  // what is wrong with it is told before a folder is made
+
   mesh->world().barrier();  // the run's folder is touched only once every rank has what it needs
   auto run = start_run(experiment, resolved, arguments.resume, layout.steps, mesh->world());
   if (run.nothing_left) return 0;
@@ -120,6 +124,7 @@ int train(const TrainArguments& arguments) {
     screen.note("resumed from " + run.checkpoint->folder().string());
   } else {
     initialize(network->parameters, static_cast<uint64_t>(experiment.run.seed), mesh->tensor().rank(), mesh->tensor().size());
+    if (starts_from) begin_from(open_origin(experiment, vocabulary), storage, *mesh, screen);
   }
   run.checkpoint.reset();
 

@@ -182,34 +182,18 @@ class ResidualHeads : public FutureNetwork {
 
 }  // namespace
 
-std::shared_ptr<FutureNetwork> make_future_decoder(const ModelContext& c, const FutureShape& s) {
-  return std::make_shared<FutureDecoder>(c, s);
-}
-std::shared_ptr<FutureNetwork> make_future_heads(const ModelContext& c, const FutureShape& s) {
-  return std::make_shared<FutureHeads>(c, s);
-}
-std::shared_ptr<FutureNetwork> make_future_chain(const ModelContext& c, const FutureShape& s) {
-  return std::make_shared<FutureChain>(c, s);
-}
-std::shared_ptr<FutureNetwork> make_medusa(const ModelContext& c, const FutureShape& s) {
-  return std::make_shared<ResidualHeads>(c, s, false);
-}
-std::shared_ptr<FutureNetwork> make_hydra(const ModelContext& c, const FutureShape& s) {
-  return std::make_shared<ResidualHeads>(c, s, true);
-}
-
 std::shared_ptr<FutureNetwork> make_future_network(FutureKind kind, const ModelContext& context, const FutureShape& shape) {
   switch (kind) {
     case FutureKind::decoder:
-      return make_future_decoder(context, shape);
+      return std::make_shared<FutureDecoder>(context, shape);
     case FutureKind::heads:
-      return make_future_heads(context, shape);
+      return std::make_shared<FutureHeads>(context, shape);
     case FutureKind::chained:
-      return make_future_chain(context, shape);
+      return std::make_shared<FutureChain>(context, shape);
     case FutureKind::medusa:
-      return make_medusa(context, shape);
+      return std::make_shared<ResidualHeads>(context, shape, /*tokens=*/false);
     case FutureKind::hydra:
-      return make_hydra(context, shape);
+      return std::make_shared<ResidualHeads>(context, shape, /*tokens=*/true);
   }
   throw std::logic_error("unreachable: a kind of future network without a case");
 }

@@ -6,6 +6,13 @@
 
 namespace lacuna {
 
+// decoder: a linear map spreads h_t to P rows, and a small causal decoder, which attends to these rows alone, predicts the tokens from
+//   [start, x_{t+1}, ..., x_{t+N-1}] (future token prediction, Walker 2024).
+// heads: a transformer block an offset, side by side on the trunk's states (multi-token prediction, Gloeckle et al. 2024).
+// chained: offset 1 from the trunk; each further one from a block on [norm(state of the one before); norm(embedding of the token
+//   between)], so that the chain of causes is kept (DeepSeek-V3 2024, section 2.2).
+// medusa: offset 1 from the trunk, others from h + SiLU(W h), W = 0 at the start (Cai et al. 2024).
+// hydra: as medusa, but each head also reads the embeddings of the tokens between (Ankner et al. 2024).
 enum class FutureKind { decoder, heads, chained, medusa, hydra };
 constexpr std::array<std::string_view, 5> names_of(FutureKind) { return {"decoder", "heads", "chained", "medusa", "hydra"}; }
 
@@ -24,19 +31,6 @@ struct FutureShape {
   int64_t num_layers = 3;      // of the small decoder
   int64_t pseudo_length = 12;  // P, rows that a state is spread to
 };
-
-// Future token prediction (Walker 2024): a linear map spreads h_t to P rows, and a small causal decoder, which attends to these
-// rows alone, predicts the tokens from [start, x_{t+1}, ..., x_{t+N-1}].
-std::shared_ptr<FutureNetwork> make_future_decoder(const ModelContext& context, const FutureShape& shape);
-// Multi-token prediction (Gloeckle et al. 2024): a transformer block an offset, side by side on the trunk's states.
-std::shared_ptr<FutureNetwork> make_future_heads(const ModelContext& context, const FutureShape& shape);
-// DeepSeek-V3 (2024, section 2.2): offset 1 from the trunk; each further one from a block on [norm(state of the one before);
-// norm(embedding of the token between)], so that the chain of causes is kept.
-std::shared_ptr<FutureNetwork> make_future_chain(const ModelContext& context, const FutureShape& shape);
-// Medusa (Cai et al. 2024): offset 1 from the trunk, others from h + SiLU(W h), W = 0 at the start.
-std::shared_ptr<FutureNetwork> make_medusa(const ModelContext& context, const FutureShape& shape);
-// Hydra (Ankner et al. 2024): as Medusa, but each head also reads the embeddings of the tokens between.
-std::shared_ptr<FutureNetwork> make_hydra(const ModelContext& context, const FutureShape& shape);
 
 std::shared_ptr<FutureNetwork> make_future_network(FutureKind kind, const ModelContext& context, const FutureShape& shape);
 

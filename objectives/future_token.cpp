@@ -1,6 +1,5 @@
 #include "objectives/future_token.h"
 
-#include <ATen/ops/arange.h>
 #include <ATen/ops/zeros.h>
 
 #include <cmath>

@@ -4,6 +4,7 @@
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
+#include <ATen/ops/logsumexp.h>
 #include <ATen/ops/norm.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randint.h>
@@ -88,6 +89,26 @@ INSTANTIATE_TEST_SUITE_P(Sizes, LinearCrossEntropy,
                            const auto& c = test.param;
                            return std::to_string(c.rows) + "x" + std::to_string(c.vocabulary) + "of" + std::to_string(c.table);
                          });
+
+TEST_P(LinearCrossEntropy, ZLossPullsLogitsAndIsNotTold) {
+  const int64_t vocabulary = GetParam().vocabulary;
+  const double z_loss = 0.03;
+  const auto x0 = leaf(states), w0 = leaf(weight), x = leaf(states), w = leaf(weight);
+  const auto z = at::linear(x0, w0).narrow(1, 0, vocabulary).logsumexp(1);
+  const auto plain = linear_cross_entropy_reference(x0, w0, targets, weights, vocabulary, mesh->tensor());
+  (plain + (weights * z_loss * z.square()).sum()).backward();
+  const auto loss = linear_cross_entropy(x, w, targets, weights, vocabulary, mesh->tensor(), z_loss);
+  loss.backward();
+  EXPECT_NEAR(loss.item<double>(), plain.item<double>(), 1e-5 * std::abs(plain.item<double>()) + 1e-6);
+  EXPECT_LT(relative_error(x.grad(), x0.grad()), 2e-5);
+  EXPECT_LT(relative_error(w.grad(), w0.grad()), 2e-5);
+
+  const auto x1 = leaf(states), w1 = leaf(weight);
+  const auto composed = linear_cross_entropy_reference(x1, w1, targets, weights, vocabulary, mesh->tensor(), z_loss);
+  composed.backward();
+  EXPECT_EQ(composed.item<double>(), plain.item<double>());
+  EXPECT_LT(relative_error(x1.grad(), x0.grad()), 2e-5);
+}
 
 TEST(LinearCrossEntropyValues, LargeLogitsNeitherOverflowNorVanish) {
   const auto mesh = make_self_mesh();

@@ -24,6 +24,7 @@ struct RunOptions {
   int64_t steps = 0;
   int64_t tokens = 0;
   int64_t stop_after = 0;
+  std::string start_from;
   DeviceChoice device = DeviceChoice::automatic;
   bool deterministic = false;
   bool cuda_graphs = true;
@@ -42,6 +43,8 @@ void describe(Visitor& visit, RunOptions& o) {
   visit("steps", o.steps, "optimizer updates; exactly one of steps and tokens", at_least(0));
   visit("tokens", o.tokens, "tokens to train on, rounded up to whole steps", at_least(0));
   visit("stop_after", o.stop_after, "save, then leave with code 75 after this step; 0 = never", at_least(0));
+  visit("start_from", o.start_from,
+        "a run or checkpoint whose weights this run begins with, of the same network; its objective and lengths may be others");
   visit("device", o.device, "auto, cpu or cuda");
   visit("deterministic", o.deterministic, "bit-equal repeats on a GPU too; a CPU run always is");
   visit("cuda_graphs", o.cuda_graphs, "on a GPU, record a step once and replay it");

@@ -5,6 +5,7 @@
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
+#include <ATen/ops/logsumexp.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -28,7 +29,7 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& states, const at::Tensor& weight, const at::Tensor& targets,
                             const at::Tensor& weights, int64_t vocabulary_size, Communicator* axis, bool with_gradients,
-                            int64_t chunk_rows) {
+                            double z_loss, int64_t chunk_rows) {
     const int64_t num_rows = states.size(0), local = weight.size(0), first = local * axis->rank();
     const int64_t real = std::clamp<int64_t>(vocabulary_size - first, 0, local);  // columns that are no padding
     if (chunk_rows == 0) chunk_rows = states.is_cpu() ? kChunkElements / local : kLogitRowsOfDevice;
@@ -48,11 +49,11 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
       at::mm_out(z, x, weight.t());
       // From here z is d loss / d logits, where it is wanted.
       if (axis->size() == 1) {
-        add_softmax_loss(total, z, real, t, w, with_gradients);
+        add_softmax_loss(total, z, real, t, w, with_gradients, z_loss);
       } else {
         const auto parts = combine(softmax_parts(z, real, t, first), *axis);
         add_weighted_loss(total, parts, w);
-        if (with_gradients) softmax_gradient(z, real, t, first, parts, w);
+        if (with_gradients) softmax_gradient(z, real, t, first, parts, w, z_loss);
       }
       if (!with_gradients) continue;
       auto dx = state_gradient.narrow(0, begin, n);
@@ -78,7 +79,7 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
     } else {
       scale(head, factor);
     }
-    return {states, head, {}, {}, {}, {}, {}, {}};
+    return {states, head, {}, {}, {}, {}, {}, {}, {}};
   }
 
  private:
@@ -93,19 +94,22 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
 }  // namespace
 
 at::Tensor linear_cross_entropy(const at::Tensor& states, const at::Tensor& weight, const at::Tensor& targets,
-                                const at::Tensor& weights, int64_t vocabulary_size, Communicator& axis, int64_t chunk_rows) {
+                                const at::Tensor& weights, int64_t vocabulary_size, Communicator& axis, double z_loss,
+                                int64_t chunk_rows) {
   // Inside Function::forward grad mode is off, so whether gradients are wanted is asked here.
   const bool with_gradients = at::GradMode::is_enabled() && (states.requires_grad() || weight.requires_grad());
   return LinearCrossEntropy::apply(states.contiguous(), weight, targets.contiguous(), weights.contiguous(), vocabulary_size,
-                                   &axis, with_gradients, chunk_rows);
+                                   &axis, with_gradients, z_loss, chunk_rows);
 }
 
 at::Tensor linear_cross_entropy_reference(const at::Tensor& states, const at::Tensor& weight, const at::Tensor& targets,
-                                          const at::Tensor& weights, int64_t vocabulary_size, Communicator& axis) {
+                                          const at::Tensor& weights, int64_t vocabulary_size, Communicator& axis, double z_loss) {
   const auto all = gather_from_axis(at::linear(states, weight), axis);
   const auto logits = all.narrow(-1, 0, vocabulary_size).to(at::promote_types(all.scalar_type(), at::kFloat));
   const auto losses = at::cross_entropy_loss(logits.flatten(0, -2), targets.flatten().to(at::kLong), {}, at::Reduction::None);
-  return (weights.flatten() * losses).sum();
+  if (z_loss == 0) return (weights.flatten() * losses).sum();
+  const auto drift = z_loss * logits.flatten(0, -2).logsumexp(-1).square();
+  return (weights.flatten() * (losses + drift - drift.detach())).sum();
 }
 
 }  // namespace lacuna

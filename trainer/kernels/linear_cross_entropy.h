@@ -16,13 +16,16 @@ constexpr int64_t kLogitRowsOfDevice = 8192;
 // weights (N) float32. Returns sum_i weights[i] * (logsumexp(states[i] W^T) - states[i] W[targets[i]]), ids at and beyond
 // vocabulary_size having no probability. The same value on every rank of the axis; the gradient of `states` is this rank's part
 // (pass states through copy_to_axis). Gradients are made in the forward pass, for one backward; the weight's are added to
-// weight.grad() in place where it is set. chunk_rows: positions whose logits are stored at a time; 0 = what suits the device.
+// weight.grad() in place where it is set. z_loss: gradients are those of this plus sum_i weights[i] * z_loss * logsumexp_i^2, which
+// keeps logits from drifting (Chowdhery et al. 2022, section 5); the value stays the cross-entropy, so that runs compare.
+// chunk_rows: positions whose logits are stored at a time; 0 = what suits the device.
 at::Tensor linear_cross_entropy(const at::Tensor& states, const at::Tensor& weight, const at::Tensor& targets,
-                                const at::Tensor& weights, int64_t vocabulary_size, Communicator& axis, int64_t chunk_rows = 0);
+                                const at::Tensor& weights, int64_t vocabulary_size, Communicator& axis, double z_loss = 0,
+                                int64_t chunk_rows = 0);
 
 // The same composed of ATen operations, with ordinary gradients and all logits in float32 on every rank: the oracle, and the path
 // for second derivatives.
 at::Tensor linear_cross_entropy_reference(const at::Tensor& states, const at::Tensor& weight, const at::Tensor& targets,
-                                          const at::Tensor& weights, int64_t vocabulary_size, Communicator& axis);
+                                          const at::Tensor& weights, int64_t vocabulary_size, Communicator& axis, double z_loss = 0);
 
 }  // namespace lacuna

@@ -121,8 +121,8 @@ __device__ RowSums combine_in_block(RowSums own) {
 }
 
 __device__ inline float loss_of(const RowSums& sums, float target_logit, int64_t real, const SoftmaxOptions& options) {
-  const float root = logf(sums.sum), lse = sums.maximum + root;
-  float loss = (sums.maximum - target_logit) + root + options.z_loss * lse * lse;
+  const float root = logf(sums.sum);
+  float loss = (sums.maximum - target_logit) + root;
   if (options.smoothing != 0) loss += options.smoothing * (target_logit - sums.total / static_cast<float>(real));
   return loss;
 }

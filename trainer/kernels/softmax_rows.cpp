@@ -108,7 +108,7 @@ void add_weighted_loss(at::Tensor& total, const at::Tensor& parts, const at::Ten
   if (parts.is_cuda()) {
     const auto stream = c10::cuda::getCurrentCUDAStream();
     const auto rows = at::empty({parts.size(0)}, parts.options());
-    cuda::softmax_loss_rows(rows.data_ptr<float>(), part, weight, parts.size(0), 0, stream);
+    cuda::softmax_loss_rows(rows.data_ptr<float>(), part, weight, parts.size(0), stream);
     cuda::add_sum(total.data_ptr<double>(), rows.const_data_ptr<float>(), parts.size(0), stream);
     return;
   }
@@ -122,11 +122,11 @@ void add_weighted_loss(at::Tensor& total, const at::Tensor& parts, const at::Ten
 }
 
 void softmax_gradient(at::Tensor& logits, int64_t real, const at::Tensor& targets, int64_t first, const at::Tensor& parts,
-                      const at::Tensor& weights) {
+                      const at::Tensor& weights, double z_loss) {
 #ifdef LACUNA_CUDA
   if (logits.is_cuda()) {
     cuda::softmax_gradient(rows_on_device(logits, real, targets, first), parts.const_data_ptr<float>(),
-                           weights.const_data_ptr<float>(), 0, c10::cuda::getCurrentCUDAStream());
+                           weights.const_data_ptr<float>(), static_cast<float>(z_loss), c10::cuda::getCurrentCUDAStream());
     return;
   }
 #endif
@@ -142,7 +142,8 @@ void softmax_gradient(at::Tensor& logits, int64_t real, const at::Tensor& target
         std::fill(row, row + width, 0.0f);
         continue;
       }
-      scaled_exponentials(row, real, part[i * 3], weight[i] / part[i * 3 + 1]);
+      const float lse = part[i * 3] + std::log(part[i * 3 + 1]), pull = 1 + 2 * static_cast<float>(z_loss) * lse;
+      scaled_exponentials(row, real, part[i * 3], weight[i] * pull / part[i * 3 + 1]);
       std::fill(row + real, row + width, 0.0f);
       const int64_t column = target[i] - first;
       if (column >= 0 && column < real) row[column] -= weight[i];
@@ -151,20 +152,20 @@ void softmax_gradient(at::Tensor& logits, int64_t real, const at::Tensor& target
 }
 
 void add_softmax_loss(at::Tensor& total, at::Tensor& logits, int64_t real, const at::Tensor& targets, const at::Tensor& weights,
-                      bool with_gradient) {
+                      bool with_gradient, double z_loss) {
 #ifdef LACUNA_CUDA
   if (logits.is_cuda()) {
     const auto stream = c10::cuda::getCurrentCUDAStream();
     const auto losses = at::empty({logits.size(0)}, weights.options());
     cuda::softmax_loss(rows_on_device(logits, real, targets, 0), weights.const_data_ptr<float>(), losses.data_ptr<float>(),
-                       with_gradient, {}, stream);
+                       with_gradient, {.z_loss = static_cast<float>(z_loss)}, stream);
     cuda::add_sum(total.data_ptr<double>(), losses.const_data_ptr<float>(), logits.size(0), stream);
     return;
   }
 #endif
   const auto parts = softmax_parts(logits, real, targets, 0);
   add_weighted_loss(total, parts, weights);
-  if (with_gradient) softmax_gradient(logits, real, targets, 0, parts, weights);
+  if (with_gradient) softmax_gradient(logits, real, targets, 0, parts, weights, z_loss);
 }
 
 }  // namespace lacuna

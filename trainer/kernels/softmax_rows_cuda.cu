@@ -136,12 +136,11 @@ __global__ void combine_kernel(float* joined, const float* parts, int64_t num_ra
   joined[i * 3 + 2] = target;
 }
 
-__global__ void loss_rows_kernel(float* loss_rows, const float* parts, const float* weights, int64_t num_rows,
-                                 const SoftmaxOptions options) {
+__global__ void loss_rows_kernel(float* loss_rows, const float* parts, const float* weights, int64_t num_rows) {
   const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i >= num_rows) return;
   const RowSums sums{parts[i * 3], parts[i * 3 + 1], 0};
-  loss_rows[i] = weights[i] == 0 ? 0 : weights[i] * loss_of(sums, parts[i * 3 + 2], 1, options);
+  loss_rows[i] = weights[i] == 0 ? 0 : weights[i] * loss_of(sums, parts[i * 3 + 2], 1, {});
 }
 
 __global__ void __launch_bounds__(1024) add_sum_kernel(double* total, const float* values, int64_t count) {
@@ -201,10 +200,9 @@ void combine_softmax_parts(float* joined, const float* parts, int64_t num_ranks,
   check_launch("combine_softmax_parts");
 }
 
-void softmax_loss_rows(float* loss_rows, const float* parts, const float* weights, int64_t num_rows, float z_loss,
-                       cudaStream_t stream) {
+void softmax_loss_rows(float* loss_rows, const float* parts, const float* weights, int64_t num_rows, cudaStream_t stream) {
   if (num_rows == 0) return;
-  loss_rows_kernel<<<blocks_of(num_rows, 128), 128, 0, stream>>>(loss_rows, parts, weights, num_rows, {z_loss, 0});
+  loss_rows_kernel<<<blocks_of(num_rows, 128), 128, 0, stream>>>(loss_rows, parts, weights, num_rows);
   check_launch("softmax_loss_rows");
 }
 

@@ -14,8 +14,8 @@ struct LogitRows {
   int64_t first = 0;       // this rank's first column; a row whose target - first is not in [0, real) has no target here
 };
 
-// loss = lse - z[target] + z_loss * lse^2, with smoothing e: lse - (1 - e) z[target] - e * mean(z) (Szegedy et al. 2016;
-// z-loss as in Chowdhery et al. 2022). lse: log sum exp of the row.
+// loss = lse - z[target], with smoothing e: lse - (1 - e) z[target] - e * mean(z) (Szegedy et al. 2016). lse: log sum exp of the
+// row. The derivative is that of loss + z_loss * lse^2 (Chowdhery et al. 2022, section 5): what is told stays a cross-entropy.
 struct SoftmaxOptions {
   float z_loss = 0;
   float smoothing = 0;
@@ -34,10 +34,9 @@ void softmax_loss(const LogitRows& rows, const float* weights, float* loss_rows,
 void softmax_parts(float* parts, const LogitRows& rows, cudaStream_t stream);
 // joined (num_rows, 3) of parts (num_ranks, num_rows, 3).
 void combine_softmax_parts(float* joined, const float* parts, int64_t num_ranks, int64_t num_rows, cudaStream_t stream);
-// loss_rows[i] = weights[i] * (lse - target logit + z_loss * lse^2) of joined parts.
-void softmax_loss_rows(float* loss_rows, const float* parts, const float* weights, int64_t num_rows, float z_loss,
-                       cudaStream_t stream);
-// In place: the logits become the derivative of that, 0 in the padding.
+// loss_rows[i] = weights[i] * (lse - target logit) of joined parts.
+void softmax_loss_rows(float* loss_rows, const float* parts, const float* weights, int64_t num_rows, cudaStream_t stream);
+// In place: the logits become the derivative of that and of z_loss * lse^2, 0 in the padding.
 void softmax_gradient(const LogitRows& rows, const float* parts, const float* weights, float z_loss, cudaStream_t stream);
 
 // *total += sum of values (count), in double precision and in one fixed order.

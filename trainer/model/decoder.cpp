@@ -105,7 +105,7 @@ Decoder::Decoder(const Options& given, const ModelContext& context)
   const auto& o = options_;
   embedding_ = register_module("embedding", std::make_shared<VocabParallelEmbedding>(context, o.hidden_size));
   if (o.position == PositionKind::learned) {
-    position_ = context.parameters.declare(*this, "position", {max_length_, o.hidden_size}, -1, 1, InitialValues::normal);
+    position_ = context.parameters.declare_table(*this, "position", max_length_, o.hidden_size);
   }
   if (o.position == PositionKind::relative) {
     const bool bidirectional = o.visibility != Visibility::causal;
@@ -117,8 +117,8 @@ Decoder::Decoder(const Options& given, const ModelContext& context)
   final_norm_ = register_module("final_norm",
                                 std::make_shared<Norm>(context, o.norm, o.hidden_size, o.bias == BiasKind::all, o.norm_epsilon));
   if (!o.tied_embedding) {
-    untied_head_ = context.parameters.declare(*this, "head_weight", {padded_vocabulary(vocabulary_size_), o.hidden_size}, 0,
-                                              mesh_.tensor().size(), InitialValues::normal);
+    untied_head_ = context.parameters.declare_table(*this, "head_weight", padded_vocabulary(vocabulary_size_), o.hidden_size,
+                                                    mesh_.tensor().size());
   }
   head_ = std::make_shared<Head>(mesh_.tensor(), o.tied_embedding ? embedding_->weight() : untied_head_, vocabulary_size_,
                                  operations_);

@@ -53,8 +53,8 @@ std::optional<at::Tensor> given(const at::Tensor& t) { return t.defined() ? std:
 
 VocabParallelEmbedding::VocabParallelEmbedding(const ModelContext& context, int64_t hidden_size)
     : operations_(context.operations) {
-  weight_ = context.parameters.declare(*this, "weight", {padded_vocabulary(context.vocabulary_size), hidden_size}, 0,
-                                       context.mesh.tensor().size(), InitialValues::normal);
+  weight_ = context.parameters.declare_table(*this, "weight", padded_vocabulary(context.vocabulary_size), hidden_size,
+                                             context.mesh.tensor().size());
 }
 
 at::Tensor VocabParallelEmbedding::forward(const at::Tensor& ids, const StreamLayout& stream) const {

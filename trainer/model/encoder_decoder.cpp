@@ -88,11 +88,8 @@ EncoderDecoder::EncoderDecoder(const Options& given, const ModelContext& context
   const auto norm = [&] { return std::make_shared<Norm>(context, o.norm, o.hidden_size, bias, o.norm_epsilon); };
   embedding_ = register_module("embedding", std::make_shared<VocabParallelEmbedding>(context, o.hidden_size));
   if (o.position == PositionKind::learned) {
-    const auto table = [&](const char* name) {
-      return context.parameters.declare(*this, name, {max_length_, o.hidden_size}, -1, 1, InitialValues::normal);
-    };
-    encoder_position_ = table("encoder_position");
-    decoder_position_ = table("decoder_position");
+    encoder_position_ = context.parameters.declare_table(*this, "encoder_position", max_length_, o.hidden_size);
+    decoder_position_ = context.parameters.declare_table(*this, "decoder_position", max_length_, o.hidden_size);
   }
   if (o.position == PositionKind::relative) {
     encoder_bias_ = register_module("encoder_bias", std::make_shared<RelativeBias>(context, o.num_heads, true));
@@ -111,8 +108,8 @@ EncoderDecoder::EncoderDecoder(const Options& given, const ModelContext& context
   decoder_norm_ = register_module("decoder_norm", norm());
   at::Tensor head_weight = embedding_->weight();
   if (!o.tied_embedding) {
-    head_weight = context.parameters.declare(*this, "head_weight", {padded_vocabulary(vocabulary_size_), o.hidden_size}, 0,
-                                             mesh_.tensor().size(), InitialValues::normal);
+    head_weight = context.parameters.declare_table(*this, "head_weight", padded_vocabulary(vocabulary_size_), o.hidden_size,
+                                                   mesh_.tensor().size());
   }
   head_ = std::make_shared<Head>(mesh_.tensor(), head_weight, vocabulary_size_, operations_);
 }

@@ -53,6 +53,8 @@ std::vector<FlatStorage::Range> ranges_of(const std::vector<ParameterSpec>& para
                       .count = parameter.value.numel(),
                       .decays = parameter.decays(),
                       .rule = parameter.rule,
+                      .is_table = parameter.is_table,
+                      .whole_gradient = parameter.whole_gradient,
                       .partitioned = parameter.partition_dim >= 0,
                       .shape = parameter.value.sizes().vec(),
                       .full_shape = parameter.full_shape,

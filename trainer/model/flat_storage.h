@@ -33,6 +33,7 @@ class FlatStorage {
     int64_t count = 0;
     bool decays = false;       // weight decay applies
     UpdateRule rule = {};
+    bool is_table = false, whole_gradient = false;  // as ParameterSpec has them
     bool partitioned = false;  // each tensor rank has its own slice; otherwise all hold the same values
     std::vector<int64_t> shape;       // of this rank's slice
     std::vector<int64_t> full_shape;  // of the whole tensor

@@ -15,9 +15,10 @@ int64_t padded_vocabulary(int64_t vocabulary_size) {
 Head::Head(Communicator& tensor_axis, at::Tensor weight, int64_t vocabulary_size, const Operations& operations)
     : axis_(tensor_axis), operations_(operations), weight_(std::move(weight)), vocabulary_size_(vocabulary_size) {}
 
-at::Tensor Head::loss(const at::Tensor& states, const at::Tensor& targets, const at::Tensor& weights) const {
+at::Tensor Head::loss(const at::Tensor& states, const at::Tensor& targets, const at::Tensor& weights, double z_loss) const {
   const auto flat = copy_to_axis(states, axis_).reshape({-1, states.size(-1)});
-  return operations_.linear_cross_entropy(flat, weight_, targets.reshape(-1), weights.reshape(-1), vocabulary_size_, axis_);
+  return operations_.linear_cross_entropy(flat, weight_, targets.reshape(-1), weights.reshape(-1), vocabulary_size_, axis_,
+                                          z_loss);
 }
 
 at::Tensor Head::mixtures(const at::Tensor& probabilities) const {

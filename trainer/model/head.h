@@ -18,8 +18,9 @@ class Head : public torch::nn::Module {
   Head(Communicator& tensor_axis, at::Tensor weight, int64_t vocabulary_size, const Operations& operations = kernel_operations());
 
   // Sum over positions of weight * -log p(target); padded ids have no probability.
-  // states (..., D); targets (...) int32; weights (...) float32. Returns a scalar, the same on every tensor rank.
-  at::Tensor loss(const at::Tensor& states, const at::Tensor& targets, const at::Tensor& weights) const;
+  // states (..., D); targets (...) int32; weights (...) float32. Returns a scalar, the same on every tensor rank. z_loss: as
+  // kernels/linear_cross_entropy.h has it.
+  at::Tensor loss(const at::Tensor& states, const at::Tensor& targets, const at::Tensor& weights, double z_loss = 0) const;
 
   // Mixtures of the table's rows: probabilities (..., V), the same on every tensor rank -> (..., D), likewise. Twice
   // differentiable, by the table too, whose gradient is an ordinary one.

@@ -30,9 +30,9 @@ struct PassWork {
 
 struct ModelWork {
   int64_t tensor_ranks = 1;  // that share the network, of which this is one
-  std::vector<LinearWork> linears;
-  std::vector<AttentionWork> attention;
-  std::vector<PassWork> passes;
+  std::vector<LinearWork> linears = {};
+  std::vector<AttentionWork> attention = {};
+  std::vector<PassWork> passes = {};
   double launches = 0;      // kernels of all of it
   double tensor_bytes = 0;  // that are summed over the tensor axis
   double tensor_messages = 0;

@@ -14,8 +14,8 @@ at::Tensor aten_linear(const at::Tensor& x, const at::Tensor& weight, const at::
 }
 
 at::Tensor chunked_cross_entropy(const at::Tensor& states, const at::Tensor& weight, const at::Tensor& targets,
-                                 const at::Tensor& weights, int64_t vocabulary_size, Communicator& axis) {
-  return linear_cross_entropy(states, weight, targets, weights, vocabulary_size, axis);
+                                 const at::Tensor& weights, int64_t vocabulary_size, Communicator& axis, double z_loss) {
+  return linear_cross_entropy(states, weight, targets, weights, vocabulary_size, axis, z_loss);
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ struct Operations {
   at::Tensor (*linear)(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
   at::Tensor (*embedding)(const at::Tensor& ids, const at::Tensor& table, int64_t first);
   at::Tensor (*linear_cross_entropy)(const at::Tensor& states, const at::Tensor& weight, const at::Tensor& targets,
-                                     const at::Tensor& weights, int64_t vocabulary_size, Communicator& axis);
+                                     const at::Tensor& weights, int64_t vocabulary_size, Communicator& axis, double z_loss);
 };
 
 const Operations& kernel_operations();

@@ -30,6 +30,13 @@ at::Tensor ParameterTable::declare(torch::nn::Module& module, const std::string&
   return parameter;
 }
 
+at::Tensor ParameterTable::declare_table(torch::nn::Module& module, const std::string& name, int64_t rows, int64_t width,
+                                         int64_t parts) {
+  auto table = declare(module, name, {rows, width}, parts > 0 ? 0 : -1, parts, InitialValues::normal);
+  specs_.back().is_table = true;
+  return table;
+}
+
 std::vector<ParameterSpec> ParameterTable::list(const torch::nn::Module& root) const {
   std::unordered_map<const c10::TensorImpl*, std::string> names;
   for (const auto& named : root.named_parameters()) names.emplace(named.value().unsafeGetTensorImpl(), named.key());

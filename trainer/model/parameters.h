@@ -26,6 +26,8 @@ struct ParameterSpec {
   InitialValues initial = InitialValues::normal;
   double deviation = 0.02;          // of normal initial values; of constant ones the value
   UpdateRule rule = {};
+  bool is_table = false;            // a row an id or a position: another network of the family may have more rows or fewer
+  bool whole_gradient = false;      // every tensor rank computes the gradient of all positions, although the stream is split
   at::Tensor value;                 // this rank's slice; after FlatStorage took it, a view into the flat buffer
   // The fp32 masters that this rank keeps of it, from FlatStorage on: of its elements from `begin` on. None where `value` is fp32.
   struct Masters {
@@ -44,6 +46,8 @@ class ParameterTable {
   // `parts`. The tensor's memory is not touched.
   at::Tensor declare(torch::nn::Module& module, const std::string& name, std::vector<int64_t> full_shape, int64_t partition_dim,
                      int64_t parts, InitialValues initial, double deviation = 0.02, UpdateRule rule = {});
+  // A table (rows, width) that is looked up by row, normal at first. Its rows are divided by `parts`; 0 = every tensor rank holds all.
+  at::Tensor declare_table(torch::nn::Module& module, const std::string& name, int64_t rows, int64_t width, int64_t parts = 0);
   // The parameters of `root`, named, in the order of their declarations: what one product reads side by side is declared so.
   std::vector<ParameterSpec> list(const torch::nn::Module& root) const;
 

@@ -11,8 +11,7 @@ SharedGradients::SharedGradients(const FlatStorage& storage, Communicator& tenso
   for (const auto& owned : storage.owned()) {
     for (const auto& range : storage.ranges()) {
       const int64_t begin = std::max(owned.begin, range.offset), end = std::min(owned.end, range.offset + range.count);
-      // An objective's own network reads all positions on every rank, so each has the whole gradient already.
-      if (range.partitioned || begin >= end || range.name.starts_with("objective.")) continue;
+      if (range.partitioned || begin >= end || range.whole_gradient) continue;
       views_.push_back(storage.gradients().narrow(0, begin, end - begin));
       counts_.push_back(end - begin);
     }

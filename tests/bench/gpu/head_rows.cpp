@@ -22,7 +22,7 @@ void head_rows(Table& table) {
     table.row("head and loss, both ways, " + std::to_string(chunk) + " positions at a time",
               {.flops = 6.0 * kRows * kWidth * kColumns}, [&, chunk] {
                 states.mutable_grad().reset();
-                linear_cross_entropy(states, weight, targets, weights, kReal, axis, chunk).backward();
+                linear_cross_entropy(states, weight, targets, weights, kReal, axis, 0, chunk).backward();
               });
   }
 }

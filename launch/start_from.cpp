@@ -1,0 +1,31 @@
+#include "launch/start_from.h"
+
+#include "data/tokenizer/tokenizer.h"
+#include "trainer/adopted_weights.h"
+
+namespace lacuna {
+
+Checkpoint open_origin(const Experiment& e, const Vocabulary& vocabulary) {
+  auto origin = open_checkpoint(e.run.start_from, Verify::full);
+  const auto saved = vocabulary_of(origin).tokenizer;
+  if (saved->name() != vocabulary.tokenizer->name() || saved->serialize() != vocabulary.tokenizer->serialize()) {
+    throw e.run_section.error("start_from", origin.folder().string() +
+                                                " was trained with another tokenizer than data.train's; prepare the corpora with its");
+  }
+  return origin;
+}
+
+void begin_from(const Checkpoint& origin, FlatStorage& storage, Mesh& mesh, Screen& screen) {
+  const auto adopted = adopt_weights(origin, storage, mesh);
+  screen.note("begins with the weights of " + origin.folder().string());
+  const auto list = [&](const std::string& what, const std::vector<std::string>& names) {
+    if (names.empty()) return;
+    std::string text = what;
+    for (size_t i = 0; i < names.size(); ++i) text += (i == 0 ? ": " : ", ") + names[i];
+    screen.note(text);
+  };
+  list("rows that it lacks have initial values", adopted.rows_added);
+  list("parameters of one objective alone, not taken", adopted.left_out);
+}
+
+}  // namespace lacuna
