@@ -84,9 +84,6 @@ Batch MaskEnhanced::prepare_clean(std::span<const Sample> samples, const Random&
   return batch;
 }
 
-Loss MaskEnhanced::loss(Architecture& architecture, const Batch& batch) {
-  const auto hidden = architecture.forward(batch);
-  return {.sum = architecture.head().loss(hidden.states, batch.targets, batch.weights), .metrics = {}};
-}
+Loss MaskEnhanced::loss(Architecture& architecture, const Batch& batch) { return NextToken::loss_of_rows(architecture, batch); }
 
 }  // namespace lacuna

@@ -63,9 +63,11 @@ Batch NextToken::rows(std::span<const Sample> samples, const RowContext& context
   return batch;
 }
 
-Loss NextToken::loss(Architecture& architecture, const Batch& batch) {
+Loss NextToken::loss_of_rows(Architecture& architecture, const Batch& batch, double z_loss) {
   const auto hidden = architecture.forward(batch);
-  return {.sum = architecture.head().loss(hidden.states, batch.targets, batch.weights), .metrics = {}};
+  return {.sum = architecture.head().loss(hidden.states, batch.targets, batch.weights, z_loss), .metrics = {}};
 }
+
+Loss NextToken::loss(Architecture& architecture, const Batch& batch) { return loss_of_rows(architecture, batch, options_.z_loss); }
 
 }  // namespace lacuna

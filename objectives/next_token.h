@@ -4,7 +4,7 @@
 //
 // With loss_on = "response" a slot has weight 1 where the token that it predicts is part of a response, its end token included,
 // as corpora of prompts and tasks tell it: fine-tuning on instructions. Rows of validation corpora that do not tell weigh all
-// slots.
+// slots. z_loss keeps logits from drifting (Chowdhery et al. 2022, section 5).
 #pragma once
 #include "trainer/objective.h"
 
@@ -15,11 +15,14 @@ constexpr std::array<std::string_view, 2> names_of(LossOn) { return {"all", "res
 
 struct NextTokenOptions {
   LossOn loss_on = LossOn::all;
+  double z_loss = 0;
 };
 template <class Visitor>
 void describe(Visitor& visit, NextTokenOptions& o) {
   visit("loss_on", o.loss_on,
         "all tokens, or those of responses alone, which training corpora must then tell (prepare --prompts, tasks)");
+  visit("z_loss", o.z_loss, "weight of logsumexp(logits)^2 in the gradient, such as 1e-4; the loss that is told leaves it out",
+        at_least(0));
 }
 
 class NextToken : public Objective {
@@ -40,6 +43,8 @@ class NextToken : public Objective {
 
   // The rows themselves, from which other objectives start: every slot has weight 1.
   static Batch rows(std::span<const Sample> samples, const RowContext& context);
+  // The head's loss at every slot, by its weight.
+  static Loss loss_of_rows(Architecture& architecture, const Batch& batch, double z_loss = 0);
   // Takes the weight of slots whose target is no response, in the rows of samples that tell.
   static void weigh_responses(Batch& batch, std::span<const Sample> samples);
   // Throws a data error where a sample does not tell which of its tokens are responses.

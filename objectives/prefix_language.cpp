@@ -141,9 +141,6 @@ Batch PrefixLanguage::prepare_encoded_responses(std::span<const Sample> samples)
   return batch;
 }
 
-Loss PrefixLanguage::loss(Architecture& architecture, const Batch& batch) {
-  const auto hidden = architecture.forward(batch);
-  return {.sum = architecture.head().loss(hidden.states, batch.targets, batch.weights), .metrics = {}};
-}
+Loss PrefixLanguage::loss(Architecture& architecture, const Batch& batch) { return NextToken::loss_of_rows(architecture, batch); }
 
 }  // namespace lacuna
