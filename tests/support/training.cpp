@@ -48,9 +48,10 @@ class Training {
                   .bucket_elements = s.bucket_elements}),
         optimizer_({.clip_norm = kClipNorm}, storage_),
         buckets_(bucket_parameters(storage_), storage_.gradients(), mesh.data(), storage_.layout()),
-        first_(s.record),
-        middle_(s.record, &first_),
-        last_(s.record, &first_) {
+        graphs_(s.record),
+        first_(graphs_),
+        middle_(graphs_),
+        last_(graphs_) {
     initialize(parameters_, 3, mesh.tensor().rank(), mesh.tensor().size());
     if (storage_.is_sharded()) {
       gather_.emplace(bucket_parameters(storage_), storage_.parameters(), storage_.layout(), mesh.data());
@@ -66,6 +67,7 @@ class Training {
     Curve curve;
     for (int64_t step = 1; step <= settings_.steps; ++step) {
       optimizer_.begin(step, kLearningRate);
+      graphs_.begin_round();
       loss_.zero_();
       const auto whole = random_batch(kRows, kLength, kVocabulary, static_cast<uint64_t>(step % 4 + 1));
       const int64_t share = kRows / mesh_.data().size(), micro = share / settings_.micro_batches;
@@ -113,6 +115,7 @@ class Training {
   std::optional<SharedGradients> shared_;
   BatchSlot slot_;
   at::Tensor loss_, norm_, count_;
+  GraphPool graphs_;
   Graph first_, middle_, last_;
 };
 
