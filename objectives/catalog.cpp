@@ -1,5 +1,6 @@
 #include "objectives/catalog.h"
 
+#include "objectives/energy.h"
 #include "objectives/future_token.h"
 #include "objectives/mask_enhanced.h"
 #include "objectives/masked_language.h"
@@ -39,6 +40,7 @@ constexpr std::array kObjectives{
     entry<MaskedLanguage>("masked_language", "text", "predict masked tokens from both sides", "Devlin et al. 2019"),
     entry<SpanCorruption>("span_corruption", "text", "write out masked spans", "Raffel et al. 2020"),
     entry<FutureToken>("future_token", "text", "predict several tokens ahead from every position", "Walker 2024"),
+    entry<Energy>("energy", "text", "descend on candidates for the next token to the least energy", "Gladstone et al. 2025"),
     entry<Position>("position", "text", "find the place of tokens whose position is withheld", "Wang et al. 2023"),
     entry<PrefixLanguage>("prefix_language", "text", "go on after a prefix that is seen whole", "Raffel et al. 2020"),
 };

@@ -171,8 +171,9 @@ void an_indifferent_head_loses_the_logarithm_of_the_vocabulary(ContractRun& run)
     ++tables;
   }
   ASSERT_GT(tables, 0);
+  // What is descended on starts from noise, which an indifferent descent returns as it is.
   EXPECT_NEAR(run.loss(run.batch()), std::log(static_cast<double>(run.objective->num_classes().value_or(run.vocabulary_size))),
-              1e-5);
+              run.objective->needs().candidates ? 0.02 : 1e-5);
 }
 
 void one_batch_is_learnt_by_heart(ContractRun& run) {

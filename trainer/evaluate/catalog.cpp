@@ -4,6 +4,7 @@
 
 #include "trainer/config/section.h"
 #include "trainer/evaluate/loss.h"
+#include "trainer/evaluate/thinking.h"
 
 namespace lacuna {
 namespace {
@@ -11,6 +12,8 @@ namespace {
 constexpr std::array kEvaluations{
     EvaluationEntry{"loss", "mean loss, perplexity and bits per byte on the validation corpora",
                     []() -> std::unique_ptr<Evaluation> { return std::make_unique<LossEvaluation>(); }},
+    EvaluationEntry{"thinking", "the loss by the number of steps and of searches, of objectives that search",
+                    []() -> std::unique_ptr<Evaluation> { return std::make_unique<ThinkingEvaluation>(); }},
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "trainer/model/byte_word.h"
 #include "trainer/model/decoder.h"
 #include "trainer/model/encoder_decoder.h"
+#include "trainer/model/energy_decoder.h"
 
 namespace lacuna {
 namespace {
@@ -34,6 +35,8 @@ constexpr std::array kArchitectures{
                           "Raffel et al. 2020"),
     entry<ByteWord>("byte_word", "text", "a backbone over words, between an encoder and a decoder of their bytes",
                     "Neitemeier et al. 2025"),
+    entry<EnergyDecoder>("energy_decoder", "text", "a causal decoder with a second stream, of candidates for the next token",
+                         "Gladstone et al. 2025"),
 };
 
 }  // namespace

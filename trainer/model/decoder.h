@@ -99,7 +99,7 @@ class Decoder : public Architecture {
   Backends backends(int64_t rows, int64_t length, bool documents) const override;
   std::unique_ptr<Generation> generate(int64_t rows) override;
 
- private:
+ protected:
   friend class DecoderGeneration;
   at::Tensor stack(const Batch& batch, const AttentionPattern& pattern, const at::Tensor& positions,
                    std::vector<KeyValueCache>* caches) const;
