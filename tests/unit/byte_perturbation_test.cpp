@@ -123,7 +123,7 @@ TEST(BytePerturbation, ANetworkThatReadsItsContextIsHurt) {
   EXPECT_EQ(judged.run(), line) << "it repeats";
 }
 
-// The clean figure and a perturbed one, computed here: the second half of the first half of each row, behind its beginning.
+// The clean figure and a perturbed one, computed here.
 TEST(BytePerturbation, CountsBitsOfTheContinuationAlone) {
   Judged<Decoder> judged({.num_layers = 1, .hidden_size = 32, .num_heads = 2});
   const torch::NoGradGuard no_grad;
@@ -132,9 +132,9 @@ TEST(BytePerturbation, CountsBitsOfTheContinuationAlone) {
       std::make_shared<TextCorpus>(std::string("some words are here, and others follow them in a line of text...."))};
   const auto line = judged.run();
   ASSERT_EQ(line["rows"], 1);
-  const std::string text = "some words are here, and others ", context = "some words are here,", rest = " and others ";
-  ASSERT_EQ(text.size(), 32u);
-  EXPECT_EQ(line["bytes"], 12);
+  const std::string context = "some words are here, and others follow", rest = " them in a line of text...";
+  ASSERT_EQ(context.size() + rest.size(), static_cast<size_t>(kLength));
+  EXPECT_EQ(line["bytes"], rest.size());
   const auto bits = [&](const std::string& before) {
     Batch batch;
     std::vector<int32_t> tokens;
@@ -143,11 +143,11 @@ TEST(BytePerturbation, CountsBitsOfTheContinuationAlone) {
     const auto logits = judged.network.head().logits(judged.network.forward(batch).states)[0].log_softmax(-1);
     double sum = 0;
     for (size_t t = before.size(); t < tokens.size(); ++t) sum -= logits[static_cast<int64_t>(t) - 1][tokens[t]].item<double>();
-    return sum / std::numbers::ln2 / 12;
+    return sum / std::numbers::ln2 / static_cast<double>(rest.size());
   };
   judged.network.eval();
   EXPECT_NEAR(line["bits_per_byte"].get<double>(), bits(context), 1e-4);
-  EXPECT_NEAR(line["delta_capitals"].get<double>(), bits("SOME WORDS are HERE,") - bits(context), 1e-4);
+  EXPECT_NEAR(line["delta_capitals"].get<double>(), bits("SOME WORDS are HERE, and OTHERS FOLLOW") - bits(context), 1e-4);
 }
 
 TEST(BytePerturbation, IsRefusedWhereItCannotJudge) {

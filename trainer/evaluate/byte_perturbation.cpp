@@ -40,9 +40,10 @@ class Pieces {
  public:
   Pieces(const EvaluationContext& c) : answerer_(c), random_(Random(c.seed, 0).fork("byte_perturbation")) {
     const ValidationRows rows(c);
+    const int64_t piece_length = c.tokenizer->name() == "bytes" ? c.length : c.length / 2;
     for (int64_t row = 0; row < rows.size(); ++row) {
       auto tokens = rows.at(row).tokens;
-      tokens.resize(std::min(tokens.size(), static_cast<size_t>(c.length / 2)));
+      tokens.resize(std::min(tokens.size(), static_cast<size_t>(piece_length)));
       auto piece = cut(c.tokenizer->decode(tokens));
       if (piece.continuation.empty()) continue;
       bytes_ += static_cast<double>(piece.continuation.size());

@@ -3,7 +3,7 @@
 // (data/perturbation.h). The second half stays the same, to the byte, so the difference is the perturbation's; it is counted in
 // bytes, so networks with different tokenizers compare.
 //
-// A piece is half as long as a row, since perturbed text has more tokens.
+// A piece is as long as a row, and half as long where tokens are not bytes, since perturbed text then has more of them.
 #pragma once
 #include "trainer/evaluate/evaluation.h"
 
