@@ -12,12 +12,14 @@ using testing::JudgedNetwork;
 
 std::vector<nlohmann::ordered_json> judged(const Section& section, std::unique_ptr<Mesh> mesh) {
   JudgedNetwork subject(section, std::move(mesh));
+  const auto offers = subject.network->offers();
+  const bool next_token_fits = offers.visibility == Visibility::causal && !offers.encoder;
   std::vector<nlohmann::ordered_json> lines;
   for (const char* task : {"loss", "key_value", "induction", "dyck", "smoothness", "topic_probe"}) {
     subject.options.examples = std::string(task) == "topic_probe" ? 32 : 9;
     subject.options.sizes = std::string(task) == "key_value" ? std::vector<int64_t>{2} : std::vector<int64_t>{8};
     if (std::string(task) != "loss" && std::string(task) != "smoothness") subject.corpora.clear();
-    if (section.kind("") == "encoder_decoder" && !subject.corpora.empty()) continue;  // next_token gives an encoder nothing
+    if (!next_token_fits && !subject.corpora.empty()) continue;
     for (auto& line : find_evaluation(task).make()->run(subject.context())) lines.push_back(line);
     if (subject.corpora.empty()) subject.corpora = JudgedNetwork(section, make_self_mesh()).corpora;
   }
