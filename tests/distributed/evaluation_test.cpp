@@ -16,7 +16,8 @@ std::vector<nlohmann::ordered_json> judged(const Section& section, std::unique_p
   const bool next_token_fits = offers.visibility == Visibility::causal && !offers.encoder;
   std::vector<nlohmann::ordered_json> lines;
   for (const char* task : {"loss", "key_value", "induction", "dyck", "smoothness", "topic_probe"}) {
-    subject.options.examples = std::string(task) == "topic_probe" ? 32 : 9;
+    // A text of each topic; few of all, since ranks may share a core.
+    subject.options.examples = std::string(task) == "topic_probe" ? 8 : 5;
     subject.options.sizes = std::string(task) == "key_value" ? std::vector<int64_t>{2} : std::vector<int64_t>{8};
     if (std::string(task) != "loss" && std::string(task) != "smoothness") subject.corpora.clear();
     if (!next_token_fits && !subject.corpora.empty()) continue;
