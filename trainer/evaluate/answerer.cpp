@@ -89,7 +89,9 @@ Batch Answerer::batch_of(std::span<const Asked* const> asked) const {
 
 // Adds each one's sum, number of correct targets and number of targets to results (n, 3) at its place.
 void Answerer::read(std::span<const Asked* const> asked, std::span<const size_t> places, at::Tensor& results) const {
-  const auto batch = batch_of(asked);
+  auto batch = batch_of(asked);
+  // Noise that a prediction starts from belongs to the question, whatever stands beside it.
+  batch.stream_positions = at::tensor(std::vector<int64_t>(places.begin(), places.end()), at::kLong);
   std::vector<int64_t> slots, targets, owners;
   for (size_t row = 0; row < asked.size(); ++row) {
     const auto& a = *asked[row];
@@ -107,7 +109,7 @@ void Answerer::read(std::span<const Asked* const> asked, std::span<const size_t>
   const bool thinks = context_.objective.thinks();
   const auto on_device = batch.to(context_.device);
   const auto outputs =
-      (thinks ? context_.objective.logits(network, on_device, {}) : network.forward(on_device).states).flatten(0, 1);
+      (thinks ? context_.objective.logits(network, on_device, context_.effort) : network.forward(on_device).states).flatten(0, 1);
   const auto slot = at::tensor(slots, at::kLong).to(context_.device), target = at::tensor(targets, at::kLong).to(context_.device);
   const auto owner = at::tensor(owners, at::kLong);
   for (int64_t begin = 0; begin < slot.size(0); begin += kSlotsOfHead) {

@@ -29,6 +29,7 @@ struct EvaluationContext {
   // Called after each forward pass, so that a watchdog sees that the rank is alive; may be empty.
   std::function<void()> alive = {};
   bool show_progress = false;  // of this rank
+  Effort effort = {};          // of objectives that search for their predictions
 };
 
 // What an evaluation may know of a run before anything of it is allocated.
