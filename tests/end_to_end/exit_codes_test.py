@@ -1,7 +1,7 @@
 """Exit codes mean what the help says, and the message tells the mend."""
 import os
 
-from lacuna_runs import SMALL, check, main
+from lacuna_runs import SMALL, check, invented_text, main
 
 
 def refuse(runs, code, *arguments, tells=()):
@@ -26,8 +26,8 @@ def networks_of_bytes(runs):
     config = runs.config("bytes", base=small)
     refuse(runs, 2, "train", config, "--set", "data.document_mask=true", tells=["document_mask", "set it to false"])
     text, pieces = runs.folder / "pieces.txt", runs.folder / "pieces.h5"
-    text.write_text("a gap in a manuscript is a lacuna, and so on\n" * 300)
-    runs.expect(0, "prepare", "--text", text, "--tokenizer", "sentencepiece", "--vocabulary-size", "40", "--out", pieces)
+    text.write_text(invented_text(300, 2))
+    runs.expect(0, "prepare", "--text", text, "--tokenizer", "sentencepiece", "--vocabulary-size", "300", "--out", pieces)
     refuse(runs, 2, "train", config, "--set", f"data.train=['{pieces}']", tells=["sentencepiece", "prepare them with --tokenizer bytes"])
 
 

@@ -22,7 +22,8 @@ def judged(runs, name, ranks=0, **changes):
 
 
 def weights_are_the_origins(runs):
-    told = json.loads(runs.expect(0, "evaluate", origin(runs), "--corpus", runs.corpus, "--set", "evaluate.rows=16", "--json"))
+    told = json.loads(runs.expect(0, "evaluate", origin(runs), "--corpus", runs.corpus, "--set", "evaluate.rows=16", "--set",
+                                  "batch.micro_size=8", "--json"))
     began = judged(runs, "same", run={"start_from": origin(runs)})
     check(began == told[0]["loss"], f"begins at {began} instead of {told[0]['loss']}")
     split = judged(runs, "split", ranks=2, run={"start_from": origin(runs)}, parallel={"tensor": 2})
