@@ -96,7 +96,9 @@ std::vector<Cell> expand_cells(const std::vector<Axis>& axes, const std::vector<
   });
   for (auto& cell : cells) {
     for (const auto& special : specials) {
-      if (matches(cell, special.filter)) cell.sets.insert(cell.sets.end(), special.sets.begin(), special.sets.end());
+      if (!matches(cell, special.filter)) continue;
+      cell.sets.insert(cell.sets.end(), special.sets.begin(), special.sets.end());
+      if (!special.tasks.empty()) cell.tasks = special.tasks;
     }
   }
   for (const auto& one : named) add_named(cells, one);

@@ -23,7 +23,7 @@ using Filter = std::map<std::string, std::vector<std::string>>;
 // Settings of the points of the product that match, after those of their arms.
 struct Special {
   Filter filter;
-  std::vector<std::string> sets;
+  std::vector<std::string> sets, tasks;  // no tasks: those of the study
 };
 
 // A cell that is named in the study. `from`: the cell that it starts from, whose settings it has before its own; with * in it,

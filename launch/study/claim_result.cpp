@@ -112,9 +112,12 @@ std::optional<Pair> pair_of(const Claim& claim, const Records& records, int64_t 
   return a && b ? std::optional(Pair{*a, *b}) : std::nullopt;
 }
 
+// A tie is a tie: averages of equal shares may differ in their last bit, and that is no sign.
 double compare(const Pair& pair, Operation operation) {
-  if (operation == Operation::ratio) return pair.a / pair.b;
-  return operation == Operation::difference ? pair.a - pair.b : pair.a;
+  const bool tie = std::abs(pair.a - pair.b) <= 1e-12 * std::max(std::abs(pair.a), std::abs(pair.b));
+  if (operation == Operation::ratio) return tie ? 1 : pair.a / pair.b;
+  if (operation == Operation::alone) return pair.a;
+  return tie ? 0 : pair.a - pair.b;
 }
 
 // Over the seeds that are compared.

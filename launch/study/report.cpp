@@ -128,10 +128,8 @@ ReportTable cost_table(const Report& report) {
 std::vector<ReportTable> metric_tables(const Report& report) {
   std::map<std::string, std::set<std::string>> by_task;
   for (const auto& record : report.records) {
-    for (const auto& [name, value] : record.numbers) {
-      const auto slash = name.find('/');
-      if (kNotShown.contains(name)) continue;
-      if (slash != std::string::npos && name.find('/', slash + 1) == std::string::npos) by_task[name.substr(0, slash)].insert(name);
+    for (const auto& name : record.figures) {
+      if (!kNotShown.contains(name)) by_task[name.substr(0, name.rfind('/'))].insert(name);
     }
   }
   std::vector<ReportTable> tables;

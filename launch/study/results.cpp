@@ -49,11 +49,12 @@ void read_evaluation(const PlannedRun& run, RunRecord& record) {
   if (!kept.is_object()) return;
   for (const auto& line : kept["lines"]) {
     for (const auto& [name, value] : scalars_of(line, /*slices=*/true)) record.numbers[name] = value;
+    for (const auto& [name, value] : scalars_of(line)) record.figures.insert(name);
   }
 }
 
 RunRecord read_record(const PlannedRun& run) {
-  RunRecord record{.cell = run.cell, .seed = run.seed, .state = "unfinished", .reason = {}, .device = {}, .host = {}, .commit = {}, .numbers = {}, .curves = {}};
+  RunRecord record{.cell = run.cell, .seed = run.seed, .state = "unfinished", .reason = {}, .device = {}, .host = {}, .commit = {}, .numbers = {}, .figures = {}, .curves = {}};
   const auto facts = read_json(run.folder / "run.json");
   if (!facts.is_object()) return record;
   record.text_tokens_per_step = facts.value("text_tokens_per_step", 0.0);
@@ -73,6 +74,7 @@ RunRecord read_record(const PlannedRun& run) {
     double sum = 0;
     for (size_t i = curve.size() - last; i < curve.size(); ++i) sum += curve[i].value;
     record.numbers[name] = sum / static_cast<double>(last);
+    record.figures.insert(name);
   }
   read_evaluation(run, record);
   if (state_of(run) == RunState::trained && std::filesystem::exists(evaluation_file(run))) record.state = "done";

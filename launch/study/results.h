@@ -2,6 +2,7 @@
 #pragma once
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,7 @@ struct RunRecord {
   // run's own training; tokens_before and flops_before of the runs that it goes on from; parameters; train/NAME, the mean over the
   // last twentieth of the steps; TASK/NAME of every evaluation after training.
   std::map<std::string, double> numbers;
+  std::set<std::string> figures;         // of the numbers those with a slash that are no slice's
   std::map<std::string, Curve> curves;  // train/NAME of every step, TASK/NAME of every evaluation during training
 
   std::optional<double> number(const std::string& name) const;

@@ -123,15 +123,19 @@ Filter read_filter(const TomlValue& value, const std::vector<Axis>& axes) {
   return filter;
 }
 
-// { axis = "arm", set = ["section.key=value"] }
+// { axis = "arm", set = ["section.key=value"], tasks = ["loss"] }
 Special read_special(const TomlValue& value, const std::vector<Axis>& axes) {
   auto table = *value.as<TomlTable>();
   Special special;
-  if (const auto set = table.find("set"); set != table.end()) {
-    special.sets = words(set->second);
-    table.erase(set);
+  for (const auto& [key, list] : {std::pair{"set", &special.sets}, {"tasks", &special.tasks}}) {
+    const auto found = table.find(key);
+    if (found == table.end()) continue;
+    *list = words(found->second);
+    table.erase(found);
   }
-  if (special.sets.empty()) throw value.place.error("[[where]] needs set = [\"section.key=value\", ...]");
+  if (special.sets.empty() && special.tasks.empty()) {
+    throw value.place.error("[[where]] needs set = [\"section.key=value\", ...] or tasks = [...]");
+  }
   special.filter = read_filter({std::move(table), value.place}, axes);
   return special;
 }

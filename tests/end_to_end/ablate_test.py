@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from lacuna_runs import PATIENCE, check, main
+from lacuna_runs import LAUNCHER, PATIENCE, as_toml, check, main
 
 STUDY = """
 [study]
@@ -136,6 +136,13 @@ def chosen_cells_alone(runs):
     check("fits no cell (cells: one, two)" in study.ablate("--only", "three", code=2), "no mend is told")
 
 
+def a_cell_has_ranks_of_its_own(runs):
+    study = Study(runs, "ranks")
+    study.ablate("--only", "one", "--set", "study.ranks=2", "--set", f"study.mpirun={as_toml(LAUNCHER)}", "--set", "study.seeds=[1]")
+    check(study.states()[("one", "1")] == "done", f"{study.states()}")
+    check(json.loads((study.run("one", 1) / "run.json").read_text())["ranks"] == 2, "the cell ran on one rank")
+
+
 def a_broken_cell_does_not_end_the_study(runs):
     study = Study(runs, "broken", broken=", \"run.fault='nan@0,3'\"")
     output = study.ablate(code=5)
@@ -197,5 +204,5 @@ def a_request_to_stop(runs):
 
 
 if __name__ == "__main__":
-    main(it_finishes_and_reports, a_second_start_skips_what_is_done, another_config_is_refused, chosen_cells_alone,
+    main(it_finishes_and_reports, a_second_start_skips_what_is_done, another_config_is_refused, chosen_cells_alone, a_cell_has_ranks_of_its_own,
          a_broken_cell_does_not_end_the_study, a_killed_study_goes_on, a_request_to_stop)

@@ -21,6 +21,7 @@ RunRecord record(const std::string& cell, int64_t seed, double loss, double toke
           .host = "here",
           .commit = "abc",
           .numbers = {{"loss/loss", loss}, {"tokens", tokens}, {"loss_tokens", tokens}, {"flops", 10 * tokens}, {"parameters", 50}},
+          .figures = {"loss/loss"},
           .curves = {}};
 }
 
@@ -44,6 +45,16 @@ TEST(ClaimResult, ComparesSeedBySeed) {
   EXPECT_LT(result.judgement.bootstrap.high, 0) << "what seeds have in common must cancel";
   EXPECT_EQ(evaluate_claim(claim("a - b > 0"), records, 0.05).judgement.verdict, Verdict::not_reproduced);
   EXPECT_EQ(evaluate_claim(claim("a > 2.5"), records, 0.05).judgement.verdict, Verdict::undecided);
+}
+
+TEST(ClaimResult, ARoundingIsNoSign) {
+  std::vector<RunRecord> records;
+  for (int64_t seed = 1; seed <= 3; ++seed) {
+    records.push_back(record("a", seed, 0.1 + 0.2));
+    records.push_back(record("b", seed, 0.3));
+  }
+  EXPECT_EQ(evaluate_claim(claim("a - b > 0"), records, 0.05).judgement.verdict, Verdict::undecided);
+  EXPECT_EQ(evaluate_claim(claim("a / b > 1"), records, 0.05).judgement.verdict, Verdict::undecided);
 }
 
 TEST(ClaimResult, ASeedWithoutBothArmsIsLeftOut) {

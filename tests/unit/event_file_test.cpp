@@ -164,6 +164,8 @@ TEST(Scalars, AreNamedByTheirTaskAndSlice) {
   EXPECT_EQ(scalars_of(line), whole);
   const nlohmann::ordered_json arm{{"task", "topic_probe"}, {"arm", "mean"}, {"accuracy", 0.75}, {"word", "no part of the name"}};
   EXPECT_EQ(scalars_of(arm), (Scalars{{"topic_probe/mean/accuracy", 0.75}}));
+  const nlohmann::ordered_json steps{{"task", "thinking"}, {"steps", 4}, {"loss", 2.5}, {"rows", 8}};
+  EXPECT_EQ(scalars_of(steps), (Scalars{{"thinking/steps=4/loss", 2.5}, {"thinking/steps=4/rows", 8}}));
   auto all = whole;
   all.emplace_back("needle/depth/50/accuracy", 0.5);
   EXPECT_EQ(scalars_of(line, /*slices=*/true), all);

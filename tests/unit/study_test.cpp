@@ -75,7 +75,9 @@ TEST_F(StudyTest, SkippedPointsAreLeftOut) {
 }
 
 TEST_F(StudyTest, SpecialSettingsGoToThePointsThatMatch) {
-  const auto study = read("[[where]]\narchitecture = \"causal\"\nobjective = \"span\"\nset = [\"run.steps=7\"]\n");
+  const auto study = read("[[where]]\narchitecture = \"causal\"\nobjective = \"span\"\nset = [\"run.steps=7\"]\ntasks = [\"needle\"]\n");
+  EXPECT_EQ(study.cell("causal-span").tasks, Words{"needle"});
+  EXPECT_EQ(study.cell("causal-lm").tasks, Words{"loss"});
   EXPECT_EQ(study.cell("causal-span").sets.back(), "run.steps=7");
   EXPECT_EQ(study.cell("causal-lm").sets.size(), 2u);
   EXPECT_EQ(study.cell("prefix-span").sets.size(), 2u);

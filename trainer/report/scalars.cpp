@@ -7,7 +7,7 @@ void collect(Scalars& scalars, const std::string& prefix, const nlohmann::ordere
   for (const auto& [key, value] : table.items()) {
     if (value.is_boolean()) {
       scalars.emplace_back(prefix + key, value.get<bool>() ? 1.0 : 0.0);
-    } else if (value.is_number() && key != "step") {
+    } else if (value.is_number()) {
       scalars.emplace_back(prefix + key, value.get<double>());
     } else if (value.is_object() && deep) {
       collect(scalars, key == "slices" ? prefix : prefix + key + "/", value, deep);
@@ -19,13 +19,17 @@ void collect(Scalars& scalars, const std::string& prefix, const nlohmann::ordere
 
 Scalars scalars_of(const nlohmann::ordered_json& line, bool slices) {
   std::string prefix;
+  nlohmann::ordered_json figures;
   for (const auto& [key, value] : line.items()) {
     if (key == "event" || key == "step") continue;
-    if (!value.is_string()) break;
-    prefix += value.get<std::string>() + "/";
+    if (figures.empty() && (value.is_string() || value.is_number_integer())) {
+      prefix += (value.is_string() ? value.get<std::string>() : key + "=" + value.dump()) + "/";
+    } else {
+      figures[key] = value;
+    }
   }
   Scalars scalars;
-  collect(scalars, prefix, line, slices);
+  collect(scalars, prefix, figures, slices);
   return scalars;
 }
 
