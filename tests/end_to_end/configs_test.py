@@ -94,7 +94,7 @@ class Configs(unittest.TestCase):
                 result = self.dry_run(path)
                 self.assertEqual(result.returncode, 0, result.stderr)
                 self.assertRegex(result.stdout, r"parameters +\d")
-                self.assertRegex(result.stdout, r"memory of a rank +\d")
+                self.assertRegex(result.stdout, r"memory of a (rank|GPU) +\d")
                 self.assertFalse((self.folder / "runs").exists(), "a dry run leaves nothing behind")
 
     def test_every_config_is_predicted_for_gpus_that_are_not_here(self):
