@@ -38,7 +38,7 @@ svg { width: 100%; height: auto; display: block; color: var(--text); } svg text 
 svg .title { font-weight: 600; font-size: 13px; } svg .grid { stroke: var(--rule); stroke-width: 1; } svg .axis { stroke: var(--soft); }
 svg .line { fill: none; stroke-width: 1.8; stroke-linejoin: round; } svg .band { opacity: .16; stroke: none !important; }
 svg .seed { fill: none !important; stroke-width: 1.4; } svg .error { stroke-width: 2.4; } .dashes { stroke-dasharray: 6 3; } .dots { stroke-dasharray: 2 3; }
-svg circle { stroke-dasharray: none; } svg .dot { stroke: none !important; }
+svg circle, svg .error { stroke-dasharray: none !important; } svg .dot { stroke: none !important; }
 .legend { list-style: none; padding: 0; margin: 4px 0 12px; display: flex; flex-wrap: wrap; gap: 2px 16px; font-size: .875rem; }
 .legend svg { display: inline-block; width: 26px; height: 10px; margin-right: 6px; vertical-align: middle; }
 )css";

@@ -44,10 +44,11 @@ def every_scalar_is_shown(runs):
 
 
 def a_resumed_run_has_one_curve(runs):
-    """Stopped after its checkpoint of step 8 was left behind by steps 9 and 10, which are trained again."""
+    """Failed some steps behind its newest checkpoint: these steps are trained again."""
     config = runs.config("resumed", **RUN)
     runs.expect(70, "train", config, "--set", "run.fault='throw@0,11'")
-    check(max(runs.losses("resumed")) == 10 and runs.checkpoints("resumed")[0] == 8, "the run was to fail behind its checkpoint")
+    newest = max(runs.checkpoints("resumed"), default=0)  # writing goes on beside training: 8 may not be whole yet
+    check(max(runs.losses("resumed")) == 10 and 0 < newest < 10, f"the run was to fail behind its checkpoint, not at {newest}")
     runs.expect(0, "train", config, "--resume")
     check(len(list(runs.run_folder("resumed").glob("events.out.tfevents.*"))) == 2, "each start writes a file of its own")
     expect_losses(runs, "resumed", read(runs, "resumed")["train/loss"])
