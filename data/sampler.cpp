@@ -15,12 +15,12 @@ constexpr int64_t kRun = 1024;     // positions that are shuffled among each oth
 constexpr uint64_t kRounds = 6;
 
 // Whole positions of a block for each source, by largest remainder.
-std::vector<int64_t> apportion(const std::vector<Source>& sources) {
+std::vector<int64_t> apportion(const std::vector<SampledSource>& sources) {
   double total = 0;
-  for (const Source& source : sources) total += source.weight;
+  for (const SampledSource& source : sources) total += source.weight;
   std::vector<int64_t> counts;
   std::vector<double> remainders;
-  for (const Source& source : sources) {
+  for (const SampledSource& source : sources) {
     const double share = source.weight / total * kBlock;
     counts.push_back(static_cast<int64_t>(share));
     remainders.push_back(share - std::floor(share));
@@ -75,7 +75,7 @@ int64_t permuted(int64_t index, int64_t size, const Random& order) {
   return index;
 }
 
-Sampler::Sampler(std::vector<Source> sources, uint64_t seed) : sources_(std::move(sources)) {
+Sampler::Sampler(std::vector<SampledSource> sources, uint64_t seed) : sources_(std::move(sources)) {
   if (sources_.empty()) throw data_error("There is no corpus to read from: [data] train names none.");
   const Random random = Random(seed, 0).fork("sampler");
   for (size_t i = 0; i < sources_.size(); ++i) {
@@ -100,7 +100,7 @@ Sampler::Sampler(std::vector<Source> sources, uint64_t seed) : sources_(std::mov
   for (const int32_t source : pattern_) ranks_.push_back(seen[static_cast<size_t>(source)]++);
 }
 
-Place Sampler::at(int64_t position) const {
+SamplePlace Sampler::at(int64_t position) const {
   int64_t corpus = 0, ordinal = position;  // the ordinal-th draw from that corpus
   if (!pattern_.empty()) {
     const auto inside = static_cast<size_t>(position % kBlock);
@@ -112,8 +112,8 @@ Place Sampler::at(int64_t position) const {
   return {position, corpus, permuted(ordinal % size, size, orders_[source].fork(static_cast<uint64_t>(epoch))), epoch};
 }
 
-std::vector<Place> Sampler::indices(int64_t step, int64_t global_size, int64_t data_rank, int64_t data_size) const {
-  std::vector<Place> places;
+std::vector<SamplePlace> Sampler::indices(int64_t step, int64_t global_size, int64_t data_rank, int64_t data_size) const {
+  std::vector<SamplePlace> places;
   for (int64_t row = data_rank * global_size / data_size; row < (data_rank + 1) * global_size / data_size; ++row) {
     places.push_back(at(step * global_size + row));
   }

@@ -11,31 +11,31 @@
 
 namespace lacuna {
 
-struct Source {
+struct SampledSource {
   int64_t size = 0;     // samples
   double weight = 1.0;  // share of the rows, relative to the other sources
 };
 
-struct Place {
+struct SamplePlace {
   int64_t position = 0;  // Sample::position
   int64_t corpus = 0;
   int64_t sample = 0;
   int64_t epoch = 0;  // of that corpus, from 0
-  bool operator==(const Place&) const = default;
+  bool operator==(const SamplePlace&) const = default;
 };
 
 class Sampler {
  public:
   // Throws Error(data) for no sources, an empty corpus, or a weight that is not above 0 or below 1/65,536 of all.
-  Sampler(std::vector<Source> sources, uint64_t seed);
+  Sampler(std::vector<SampledSource> sources, uint64_t seed);
 
-  Place at(int64_t position) const;
+  SamplePlace at(int64_t position) const;
   // The rows of step `step` (from 0) that data rank `data_rank` of `data_size` reads: [rank * global_size / data_size,
   // (rank + 1) * global_size / data_size) of the step's global batch.
-  std::vector<Place> indices(int64_t step, int64_t global_size, int64_t data_rank, int64_t data_size) const;
+  std::vector<SamplePlace> indices(int64_t step, int64_t global_size, int64_t data_rank, int64_t data_size) const;
 
  private:
-  std::vector<Source> sources_;
+  std::vector<SampledSource> sources_;
   std::vector<Random> orders_;    // one per source
   std::vector<int32_t> pattern_;  // the source of each position of a block; empty for a single source
   std::vector<int32_t> ranks_;    // how many positions before it in the block have the same source

@@ -5,8 +5,8 @@
 namespace lacuna {
 namespace {
 
-std::vector<Source> sources_of(const std::vector<std::shared_ptr<const Corpus>>& corpora, const std::vector<double>& weights) {
-  std::vector<Source> sources;
+std::vector<SampledSource> sources_of(const std::vector<std::shared_ptr<const Corpus>>& corpora, const std::vector<double>& weights) {
+  std::vector<SampledSource> sources;
   for (size_t i = 0; i < corpora.size(); ++i) {
     if (corpora[i]->size() == 0) {
       throw data_error(corpora[i]->spec().name + " holds " + std::to_string(corpora[i]->spec().tokens) +

@@ -21,7 +21,7 @@ TEST(Sampler, EveryEpochReadsEverySampleOnceInItsOwnOrder) {
       std::set<int64_t> seen;
       orders.emplace_back();
       for (int64_t i = 0; i < size; ++i) {
-        const Place place = sampler.at(epoch * size + i);
+        const SamplePlace place = sampler.at(epoch * size + i);
         EXPECT_EQ(place.position, epoch * size + i);
         EXPECT_EQ(place.corpus, 0);
         EXPECT_EQ(place.epoch, epoch);
@@ -68,14 +68,14 @@ TEST(Sampler, SmallPermutationsAreEquallyFrequent) {
 }
 
 TEST(Sampler, MixturesHoldTheirProportions) {
-  const std::vector<Source> sources = {{500, 0.7}, {100'000, 0.2}, {70, 0.1}};
+  const std::vector<SampledSource> sources = {{500, 0.7}, {100'000, 0.2}, {70, 0.1}};
   const Sampler sampler(sources, 9);
   std::vector<std::set<std::pair<int64_t, int64_t>>> seen(3);
   std::vector<int64_t> block(3);
   for (int64_t run = 0; run < 64; ++run) {
     std::vector<int64_t> counts(3);
     for (int64_t i = 0; i < 1024; ++i) {
-      const Place place = sampler.at(run * 1024 + i);
+      const SamplePlace place = sampler.at(run * 1024 + i);
       const auto corpus = static_cast<size_t>(place.corpus);
       ++counts.at(corpus);
       ASSERT_LT(place.sample, sources[corpus].size);
@@ -98,7 +98,7 @@ TEST(Sampler, RanksShareTheGlobalBatch) {
     ASSERT_EQ(static_cast<int64_t>(whole.size()), global);
     EXPECT_EQ(whole[0], sampler.at(7 * global));
     for (const int64_t ranks : {2, 3, 4, 5}) {
-      std::vector<Place> joined;
+      std::vector<SamplePlace> joined;
       for (int64_t rank = 0; rank < ranks; ++rank) {
         const auto rows = sampler.indices(7, global, rank, ranks);
         joined.insert(joined.end(), rows.begin(), rows.end());
@@ -113,7 +113,7 @@ TEST(Sampler, FarPositionsAndLargeCorporaWork) {
   const Sampler sampler({{size, 3}, {5, 1}}, 4);
   std::set<int64_t> seen;
   for (int64_t i = 0; i < 1000; ++i) {
-    const Place place = sampler.at((int64_t{1} << 50) + i);
+    const SamplePlace place = sampler.at((int64_t{1} << 50) + i);
     ASSERT_TRUE(place.sample >= 0 && place.sample < (place.corpus == 0 ? size : 5));
     EXPECT_TRUE(place.corpus == 1 || seen.insert(place.sample).second);
   }

@@ -8,8 +8,8 @@
 namespace lacuna {
 namespace {
 
-std::vector<Source> sources_of(const EvaluationContext& c) {
-  std::vector<Source> sources;
+std::vector<SampledSource> sources_of(const EvaluationContext& c) {
+  std::vector<SampledSource> sources;
   for (const auto& corpus : c.corpora) sources.push_back({.size = corpus->size(), .weight = static_cast<double>(corpus->size())});
   return sources;
 }
