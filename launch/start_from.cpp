@@ -5,7 +5,8 @@
 
 namespace lacuna {
 
-Checkpoint open_origin(const Experiment& e, const Vocabulary& vocabulary) {
+std::optional<Checkpoint> open_origin(const Experiment& e, const Vocabulary& vocabulary) {
+  if (e.run.start_from.empty()) return std::nullopt;
   auto origin = open_checkpoint(e.run.start_from, Verify::full);
   const auto saved = vocabulary_of(origin).tokenizer;
   if (saved->name() != vocabulary.tokenizer->name() || saved->serialize() != vocabulary.tokenizer->serialize()) {

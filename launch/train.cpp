@@ -97,8 +97,8 @@ int train(const TrainArguments& arguments) {
   const auto source = make_source(experiment, vocabulary, *objective, layout, mesh->data().rank(), network->architecture.get());
   const auto validation = open_corpora(experiment.data.validation.paths, *objective);
 
-  const bool starts_from = !experiment.run.start_from.empty();
-  if (starts_from && !arguments.resume) open_origin(experiment, vocabulary);  // what is wrong with it is told before a folder is made
+  std::optional<Checkpoint> origin;  // what is wrong with it is told before a folder is made
+  if (!arguments.resume) origin = open_origin(experiment, vocabulary);
 
   mesh->world().barrier();  // the run's folder is touched only once every rank has what it needs
   auto run = start_run(experiment, resolved, arguments.resume, layout.steps, mesh->world());
@@ -124,9 +124,11 @@ int train(const TrainArguments& arguments) {
     screen.note("resumed from " + run.checkpoint->folder().string());
   } else {
     initialize(network->parameters, static_cast<uint64_t>(experiment.run.seed), mesh->tensor().rank(), mesh->tensor().size());
-    if (starts_from) begin_from(open_origin(experiment, vocabulary), storage, *mesh, screen);
+    if (arguments.resume) origin = open_origin(experiment, vocabulary);  // the run had no checkpoint yet
+    if (origin) begin_from(*origin, storage, *mesh, screen);
   }
   run.checkpoint.reset();
+  origin.reset();
 
   CheckpointWriter checkpoints(mesh->world(), run.folder / "checkpoints", experiment.checkpoint.keep);
   GradientBuckets buckets(bucket_parameters(storage), storage.gradients(), mesh->data(), storage.layout());

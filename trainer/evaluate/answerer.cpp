@@ -1,6 +1,5 @@
 #include "trainer/evaluate/answerer.h"
 
-#include <ATen/ops/arange.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/tensor.h>
@@ -61,7 +60,6 @@ Batch Answerer::batch_of(std::span<const Asked* const> asked) const {
   const int64_t length = std::max<int64_t>(static_cast<int64_t>(longest), std::min(padded(longest), context_.length));
   Batch batch;
   batch.tokens = at::zeros({rows, length}, at::kInt);
-  batch.stream_positions = at::arange(rows, at::kLong);
   if (encoder_) {
     const int64_t width = std::max<int64_t>(static_cast<int64_t>(read), std::min(padded(read), context_.length));
     batch.encoder_tokens = at::zeros({rows, width}, at::kInt);
