@@ -1,5 +1,6 @@
 // What the data side hands to the engine. Shape letters, used in every comment of the project:
 //   B rows   T positions   S encoder positions   V vocabulary   D hidden size   H heads   K key/value heads   F feed-forward size
+//   P values of a patch (data/patch_grid.h)
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -16,6 +17,10 @@ struct Sample {
   std::vector<int32_t> document_starts;  // offsets in `tokens` at which a document begins, ascending
   // Per token, whether it belongs to a response to the prompt before it: 1 or 0; empty where the corpus does not tell.
   std::vector<uint8_t> responses = {};
+  // Of a corpus of frames (FrameSpec): as many of them as the recording has, each FrameSpec::frame_size() values; no tokens then.
+  std::vector<float> frames = {};
+  // Per label of FrameSpec::labels, the class; -1 = unlabelled.
+  std::vector<int32_t> labels = {};
 };
 
 // One micro-batch of one data rank. The objective has shifted; a model never does. Absent fields are undefined tensors.
@@ -37,13 +42,21 @@ struct Batch {
   at::Tensor encoder_positions;  // (B, S) int32
   at::Tensor kept;               // (K) int64, rows of this batch of which the objective keeps what it made, to show them again
   at::Tensor replayed;           // (K) int64, stream positions of such earlier rows, shown again beside these; counted as targets
+  // Of objectives on frames, whose rows are patches instead of tokens. `segments` is 0 at patches of padding.
+  at::Tensor values;             // (B, T, P) float32, the model's input in place of tokens: normalised, already corrupted
+  at::Tensor masked;             // (B, T) bool, positions at which a learned vector stands in place of the patch
+  at::Tensor keys;               // (B, T) bool, positions that may be attended to where those are not all
+  at::Tensor value_targets;      // (B, T, P) float32, the values predicted at that position
+  at::Tensor value_weights;      // (B, T, P) float32, 0 = no loss here; undefined where `weights` holds for all values of a patch
   double target_count = 0;       // sum of weights
 
-  int64_t rows() const { return tokens.size(0); }
-  int64_t length() const { return tokens.size(1); }
+  const at::Tensor& input() const { return values.defined() ? values : tokens; }
+  int64_t rows() const { return input().size(0); }
+  int64_t length() const { return input().size(1); }
   // Every tensor of the batch, undefined ones included, always in the same order.
-  std::array<at::Tensor*, 17> tensors();
-  std::array<const at::Tensor*, 17> tensors() const;
+  static constexpr size_t kNumTensors = 22;
+  std::array<at::Tensor*, kNumTensors> tensors();
+  std::array<const at::Tensor*, kNumTensors> tensors() const;
   Batch to(at::Device device) const;
   // In page-locked memory, from which a device copies beside its work; needs a device.
   Batch pinned() const;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "data/batch.h"
+#include "data/patch_grid.h"
 #include "data/random.h"
 #include "trainer/config/describe.h"
 #include "trainer/model/architecture.h"
@@ -52,6 +53,8 @@ struct RowContext {
   // What the architecture offers, where an objective's rows depend on it.
   bool encoder = false;
   Visibility visibility = Visibility::causal;
+  // Of corpora of frames, how the architecture cuts a row of `length` frames; its positions are patches then. Empty on text.
+  std::optional<PatchGrid> grid = std::nullopt;
   // Whether a token begins a word; empty where the tokenizer does not tell.
   std::function<bool(int32_t)> begins_word;
 };

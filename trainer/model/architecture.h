@@ -4,9 +4,11 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "data/batch.h"
+#include "data/patch_grid.h"
 #include "trainer/model/head.h"
 #include "trainer/model/model_work.h"
 #include "trainer/model/operations.h"
@@ -31,6 +33,8 @@ struct Offers {
   bool bytes = false;        // takes tokens for the bytes of a text
   bool documents = true;     // keeps documents of a row apart where Batch::segments says so
   bool generates = false;    // can continue a prompt token by token
+  // Of one that reads frames: the size of its patches, 0 = all bins of a frame.
+  int64_t patch_bins = 0, patch_frames = 1;
 };
 
 // All that an architecture is told besides its own options.
@@ -47,6 +51,7 @@ struct ModelContext {
   Recompute recompute = Recompute::none;
   bool sequence = false;  // the residual stream is split over the tensor axis (stream_layout.h), where the network can
   bool deterministic = false;  // bit-equal gradients from run to run on a GPU
+  std::optional<PatchGrid> grid = std::nullopt;  // of a network that reads frames; its rows are grid->patches() long
 };
 
 // By what a network is computed, in words for the run's banner.
