@@ -1,6 +1,5 @@
 // Writes a corpus of tokens; memory does not grow with it. Documents gather in nameless files beside the output; finish()
-// makes the HDF5 file under a temporary name, reads it back, compares its hash, and only then renames it, so that the output is
-// whole or absent. (On a full disk HDF5 1.10 closes a file without an error and leaves zeros in it.)
+// makes the HDF5 file and compares its hash before it is put in place (data/whole_file.h).
 // Throws Error(data) for tokens outside the vocabulary, Error(disk) when the disk fails or is full, Error(usage) for a folder
 // that cannot be written to.
 #pragma once
@@ -39,7 +38,7 @@ class CorpusWriter {
  private:
   void write_file(const std::filesystem::path& path, const std::string& tokenizer, std::string_view blob);
 
-  std::filesystem::path path_, folder_;
+  std::filesystem::path path_;
   int64_t vocabulary_size_;
   ElementType type_;
   ScratchFile tokens_, documents_, responses_;

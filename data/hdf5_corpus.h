@@ -1,9 +1,9 @@
-// Token windows of an HDF5 corpus (the file's parts are listed in data/README.md). Sample i holds tokens
+// Token windows of an HDF5 corpus (the file's parts are listed in data/FORMAT.md). Sample i holds tokens
 // [i * stride, i * stride + window) of the stream, documents running on, and the starts of the documents that begin inside it.
 //
-// Of a corpus of prompts and responses a sample begins where a document does (the stride is not used), so that no response is read
-// without its prompt: a document that the sample's end cuts off begins the next one, and until then its responses do not count. Of
-// a document longer than the window the end is read.
+// Of a corpus of prompts and responses a sample begins where a document does (the stride is not used), so that no response is
+// read without its prompt: a document that the sample's end cuts off begins the next one, and until then its responses do not
+// count. Of a document longer than the window the end is read.
 //
 // Contiguous tokens are read through a memory map, which needs no lock and no system call; chunked or compressed ones, as
 // others write them, through the library. The map is checked against the file's size when it is opened: a corpus must not be
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "data/corpus.h"
+#include "data/corpus_file.h"
 #include "data/hdf5_file.h"
 
 namespace lacuna {
@@ -40,9 +41,6 @@ class Hdf5Corpus : public Corpus {
 
  private:
   void read_spec(const Hdf5File& file);
-  void read_documents(const Hdf5Dataset& documents);
-  int64_t document(int64_t index) const;      // where it begins
-  int64_t document_end(int64_t index) const;
   void read_responses(const Hdf5File& file);
   // Where samples begin in a corpus of prompts and responses.
   void place_samples();
@@ -58,9 +56,8 @@ class Hdf5Corpus : public Corpus {
   std::vector<int64_t> sample_starts_;
   std::shared_ptr<const std::byte> map_;  // the whole file
   ElementType token_type_ = ElementType::uint16;
-  const std::byte* token_bytes_ = nullptr;     // in map_
-  const std::byte* document_bytes_ = nullptr;  // in map_ or owned_documents_
-  std::vector<std::byte> owned_documents_;
+  const std::byte* token_bytes_ = nullptr;  // in map_
+  DocumentStarts documents_;
 };
 
 }  // namespace lacuna

@@ -67,8 +67,17 @@ hid_t stored_type(ElementType type) {
       return H5T_STD_U32LE;
     case ElementType::uint64:
       return H5T_STD_U64LE;
+    case ElementType::int32:
+      return H5T_STD_I32LE;
+    case ElementType::float32:
+      return H5T_IEEE_F32LE;
   }
   throw Error(ExitCode::internal, "unknown element type");
+}
+
+std::string_view name_of(ElementType type) {
+  static constexpr std::string_view names[] = {"uint8", "uint16", "uint32", "uint64", "int32", "float32"};
+  return names[static_cast<size_t>(type)];
 }
 
 herr_t refuse_external_link(const char*, const char*, const char*, const char*, unsigned*, hid_t, void*) { return -1; }
@@ -118,7 +127,10 @@ void check_storage(hid_t dataset, hid_t creation, int64_t size, int64_t width, i
 
 }  // namespace
 
-int64_t bytes_of(ElementType type) { return int64_t{1} << static_cast<int>(type); }
+int64_t bytes_of(ElementType type) {
+  static constexpr int64_t widths[] = {1, 2, 4, 8, 4, 4};
+  return widths[static_cast<size_t>(type)];
+}
 
 int Hdf5Id::reset() {
   int status = 0;
@@ -160,7 +172,7 @@ Hdf5Dataset Hdf5File::dataset(const std::string& name, const std::vector<Element
   found.place_ = path_.string() + ": dataset " + name;
   if (H5Lexists(id_.get(), name.c_str(), H5P_DEFAULT) <= 0) {
     H5Eclear2(H5E_DEFAULT);
-    throw data_error(found.place_ + " is missing. data/README.md lists what a corpus holds; lacuna prepare makes one.");
+    throw data_error(found.place_ + " is missing. data/FORMAT.md lists what a corpus holds; lacuna prepare makes one.");
   }
   H5L_info_t link{};
   checked(H5Lget_info(id_.get(), name.c_str(), &link, H5P_DEFAULT), found.place_, "its link cannot be read");
@@ -174,7 +186,7 @@ Hdf5Dataset Hdf5File::dataset(const std::string& name, const std::vector<Element
       std::find_if(allowed.begin(), allowed.end(), [&](ElementType t) { return H5Tequal(type.get(), stored_type(t)) > 0; });
   if (match == allowed.end()) {
     std::string words;
-    for (const ElementType t : allowed) words += (words.empty() ? "uint" : " or uint") + std::to_string(8 * bytes_of(t));
+    for (const ElementType t : allowed) words += (words.empty() ? "" : " or ") + std::string(name_of(t));
     throw data_error(found.place_ + " holds values of another type. Store them as little-endian " + words + ".");
   }
   found.type_ = *match;
@@ -206,7 +218,7 @@ Hdf5Id Hdf5File::open_attribute(const std::string& attribute) const {
   const std::string place = path_.string() + ": attribute " + attribute;
   if (H5Aexists(id_.get(), attribute.c_str()) <= 0) {
     H5Eclear2(H5E_DEFAULT);
-    throw data_error(place + " is missing. data/README.md lists what a corpus holds; lacuna prepare makes one.");
+    throw data_error(place + " is missing. data/FORMAT.md lists what a corpus holds; lacuna prepare makes one.");
   }
   Hdf5Id id(H5Aopen(id_.get(), attribute.c_str(), H5P_DEFAULT), H5Aclose);
   checked(id.get(), place, "cannot be opened");
@@ -223,6 +235,17 @@ int64_t Hdf5File::integer(const std::string& attribute) const {
   if (H5Tget_class(type.get()) != H5T_INTEGER || H5Tget_size(type.get()) > 8) throw data_error(place + " must be an integer.");
   int64_t value = 0;
   checked(H5Aread(id.get(), H5T_NATIVE_INT64, &value), place, "cannot be read");
+  return value;
+}
+
+double Hdf5File::number(const std::string& attribute) const {
+  const auto lock = library();
+  const std::string place = path_.string() + ": attribute " + attribute;
+  const Hdf5Id id = open_attribute(attribute);
+  const Hdf5Id type(H5Aget_type(id.get()), H5Tclose);
+  if (H5Tget_class(type.get()) != H5T_FLOAT || H5Tget_size(type.get()) > 8) throw data_error(place + " must be a number.");
+  double value = 0;
+  checked(H5Aread(id.get(), H5T_NATIVE_DOUBLE, &value), place, "cannot be read");
   return value;
 }
 
@@ -265,12 +288,20 @@ Hdf5Dataset Hdf5File::create_dataset(const std::string& name, ElementType type, 
 }
 
 void Hdf5File::set_integer(const std::string& attribute, int64_t value) {
+  set_scalar(attribute, H5T_STD_I64LE, H5T_NATIVE_INT64, &value);
+}
+
+void Hdf5File::set_number(const std::string& attribute, double value) {
+  set_scalar(attribute, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &value);
+}
+
+void Hdf5File::set_scalar(const std::string& attribute, int64_t stored, int64_t given, const void* value) {
   const auto lock = library();
   const std::string place = path_.string() + ": attribute " + attribute;
   const Hdf5Id space(H5Screate(H5S_SCALAR), H5Sclose);
-  const Hdf5Id id(H5Acreate2(id_.get(), attribute.c_str(), H5T_STD_I64LE, space.get(), H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
+  const Hdf5Id id(H5Acreate2(id_.get(), attribute.c_str(), stored, space.get(), H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
   written(id.get(), place, "cannot be created");
-  written(H5Awrite(id.get(), H5T_NATIVE_INT64, &value), place, "cannot be written");
+  written(H5Awrite(id.get(), given, value), place, "cannot be written");
 }
 
 void Hdf5File::set_text(const std::string& attribute, const std::string& value) {

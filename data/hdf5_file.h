@@ -17,7 +17,7 @@
 namespace lacuna {
 
 // Values as stored, little-endian.
-enum class ElementType { uint8, uint16, uint32, uint64 };
+enum class ElementType { uint8, uint16, uint32, uint64, int32, float32 };
 int64_t bytes_of(ElementType type);
 
 // Owns one identifier of the library.
@@ -70,16 +70,19 @@ class Hdf5File {
   // One dimension, an element type out of `allowed`.
   Hdf5Dataset dataset(const std::string& name, const std::vector<ElementType>& allowed) const;
   int64_t integer(const std::string& attribute) const;
+  double number(const std::string& attribute) const;
   std::string text(const std::string& attribute) const;  // at most 4096 bytes
 
   // Contiguous, its space taken at once.
   Hdf5Dataset create_dataset(const std::string& name, ElementType type, int64_t size);
   void set_integer(const std::string& attribute, int64_t value);
+  void set_number(const std::string& attribute, double value);
   void set_text(const std::string& attribute, const std::string& value);
   void close();  // after writing; datasets must be gone. On a full disk this may succeed, so the caller reads back.
 
  private:
   Hdf5File(std::filesystem::path path, Hdf5Id id) : path_(std::move(path)), id_(std::move(id)) {}
+  void set_scalar(const std::string& attribute, int64_t stored_type, int64_t given_type, const void* value);
   Hdf5Id open_attribute(const std::string& attribute) const;
   std::filesystem::path path_;
   Hdf5Id id_;

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <numeric>
 
-#include "data/hdf5_corpus.h"
+#include "data/open_corpus.h"
 #include "data/tokenizer/tokenizer.h"
 #include "trainer/checkpoint/checkpoints.h"
 #include "trainer/evaluate/catalog.h"
@@ -90,7 +90,7 @@ std::string resolved_config(const Experiment& e) {
 }
 
 void probe_corpora(const Experiment& e) {
-  for (const auto& path : all_corpora(e)) Hdf5Corpus::probe(path);
+  for (const auto& path : all_corpora(e)) probe_corpus(path);
 }
 
 Vocabulary vocabulary_of(const Experiment& e) {
@@ -101,7 +101,7 @@ Vocabulary vocabulary_of(const Experiment& e) {
                                         "or under data.validation");
   }
   const auto& first = files.front();
-  const auto spec = Hdf5Corpus::open_spec(first);
+  const auto spec = corpus_spec(first);
   if (!spec.tokenizer) {
     throw data_error(first + " was made without a tokenizer, which a run keeps with its checkpoints; make it with lacuna prepare");
   }
@@ -114,7 +114,7 @@ void check_tokenizer(const std::vector<std::string>& corpora, const Vocabulary& 
   const auto identity = [](const Tokenizer& tokenizer) { return tokenizer.name() + tokenizer.serialize(); };
   const auto expected = identity(*vocabulary.tokenizer);
   for (const auto& path : corpora) {
-    const auto tokenizer = Hdf5Corpus::open_spec(path).tokenizer;
+    const auto tokenizer = corpus_spec(path).tokenizer;
     if (tokenizer && identity(*tokenizer) == expected) continue;
     throw data_error(path + " was made with another tokenizer than " + origin +
                      "; prepare both with the same --tokenizer and --vocabulary");
@@ -165,7 +165,7 @@ std::unique_ptr<Objective> make_objective(const Experiment& e, const Vocabulary&
 std::vector<std::shared_ptr<const Corpus>> open_corpora(const std::vector<std::string>& paths, const Objective& objective) {
   std::vector<std::shared_ptr<const Corpus>> corpora;
   for (const auto& path : paths) {
-    corpora.push_back(std::make_shared<Hdf5Corpus>(path, objective.sample_length(), objective.sample_stride()));
+    corpora.push_back(open_corpus(path, objective.sample_length(), objective.sample_stride()));
   }
   return corpora;
 }

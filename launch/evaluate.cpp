@@ -1,4 +1,4 @@
-#include "data/hdf5_corpus.h"
+#include "data/open_corpus.h"
 #include "launch/assemble.h"
 #include "launch/commands.h"
 #include "launch/device.h"
@@ -19,7 +19,7 @@ int evaluate(const EvaluateArguments& arguments) {
   const auto saved =
       read_experiment_text(open_checkpoint(arguments.where, Verify::sizes).meta().config, arguments.where, ".", arguments.sets);
   if (launcher_rank() == 0) {
-    for (const auto& path : arguments.corpora.empty() ? saved.data.validation.paths : arguments.corpora) Hdf5Corpus::probe(path);
+    for (const auto& path : arguments.corpora.empty() ? saved.data.validation.paths : arguments.corpora) probe_corpus(path);
   }
   const MpiSession mpi;
   set_threads(saved.run.threads);

@@ -3,8 +3,10 @@
 #include <ATen/ops/isfinite.h>
 
 #include <fstream>
+#include <limits>
 
-#include "data/hdf5_corpus.h"
+#include "data/frame_corpus.h"
+#include "data/open_corpus.h"
 #include "data/tokenizer/tokenizer.h"
 #include "launch/assemble.h"
 #include "launch/commands.h"
@@ -77,12 +79,46 @@ int inspect(const InspectArguments& arguments) {
   return 0;
 }
 
+Json inspect_frames(const std::string& path, bool verify) {
+  const FrameCorpus corpus(path, std::numeric_limits<int32_t>::max());
+  const auto& spec = corpus.spec();
+  const auto& frames = spec.frames;
+  std::vector<std::vector<int64_t>> counts;
+  for (const auto& label : frames.labels) counts.emplace_back(label.classes.size());
+  for (int64_t d = 0; d < spec.documents; ++d) {
+    const auto labels = corpus.labels(d);
+    for (size_t i = 0; i < labels.size(); ++i) {
+      if (labels[i] >= 0) ++counts[i][static_cast<size_t>(labels[i])];
+    }
+  }
+  auto labels = Json::object();
+  for (size_t i = 0; i < counts.size(); ++i) {
+    auto& classes = labels[frames.labels[i].name] = Json::object();
+    for (size_t c = 0; c < counts[i].size(); ++c) classes[frames.labels[i].classes[c]] = counts[i][c];
+  }
+  Json info{{"kind", spec.kind},
+            {"file", path},
+            {"frames", frames.frames},
+            {"documents", spec.documents},
+            {"mel_bins", frames.bins},
+            {"channels", frames.channels},
+            {"sample_rate", frames.sample_rate},
+            {"mean", frames.mean},
+            {"deviation", frames.deviation},
+            {"features", Json::parse(corpus.features())},
+            {"labels", labels},
+            {"content_hash", spec.content_hash}};
+  if (verify) info["verified"] = true;
+  return info;
+}
+
 }  // namespace
 
 Json inspect_corpus(const std::string& path, bool verify) {
-  Hdf5Corpus::probe(path);  // a file of unknown origin may crash the HDF5 library: a child process tries it first
-  const auto spec = Hdf5Corpus::open_spec(path);
-  if (verify) Hdf5Corpus(path, 1, 1).verify();
+  probe_corpus(path);  // a file of unknown origin may crash the HDF5 library: a child process tries it first
+  const auto spec = corpus_spec(path);
+  if (verify) verify_corpus(path);
+  if (spec.frames.bins > 0) return inspect_frames(path, verify);
   Json info{{"kind", spec.kind},
             {"file", path},
             {"tokens", spec.tokens},

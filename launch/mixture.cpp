@@ -1,7 +1,7 @@
 #include "launch/mixture.h"
 
 #include "data/error.h"
-#include "data/hdf5_corpus.h"
+#include "data/open_corpus.h"
 #include "data/tasks/catalog.h"
 #include "data/tasks/corpus_text.h"
 #include "data/tasks/task_corpus.h"
@@ -38,7 +38,7 @@ std::vector<std::shared_ptr<const Corpus>> open_mixture(const Experiment& e, con
   std::vector<std::shared_ptr<const Corpus>> files, all;
   for (const auto& part : e.data.train) {
     if (!part.path.empty()) {
-      files.push_back(std::make_shared<Hdf5Corpus>(part.path, objective.sample_length(), objective.sample_stride()));
+      files.push_back(open_corpus(part.path, objective.sample_length(), objective.sample_stride()));
     }
   }
   auto file = files.begin();

@@ -1,10 +1,12 @@
 // Opens mutated corpus files the way the program does: first in a child process, then here. Anything but success or an Error
-// fails: a crash, a hang, another exception, or a token outside the vocabulary.
+// fails: a crash, a hang, another exception, a token outside the vocabulary, or a frame
+// that is no number.
 //
 //   corpus_fuzz [INPUTS = 300] [SEED = 1]
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -15,7 +17,8 @@
 
 #include "data/corpus_writer.h"
 #include "data/error.h"
-#include "data/hdf5_corpus.h"
+#include "data/frame_writer.h"
+#include "data/open_corpus.h"
 #include "data/random.h"
 #include "tests/support/foreign_corpus.h"
 #include "tests/support/temporary_folder.h"
@@ -32,6 +35,16 @@ std::string written_corpus(const std::filesystem::path& path, int64_t vocabulary
   CorpusWriter writer(path, vocabulary);
   for (int32_t i = 0; i < 20; ++i) writer.add_document(std::vector<int32_t>(static_cast<size_t>(i + 3), i), i);
   writer.finish("none", "");
+  return contents(path);
+}
+
+std::string frame_corpus(const std::filesystem::path& path) {
+  FrameWriter writer(path, {.bins = 5, .sample_rate = 8000, .labels = {}}, "{}", {"digit", "speaker"});
+  for (int32_t i = 0; i < 20; ++i) {
+    const std::vector<std::string> words = {std::to_string(i % 10), i % 3 ? "a" : "b"};
+    writer.add_document(std::vector<float>(static_cast<size_t>(5 * (i + 3)), static_cast<float>(i)), words, "x");
+  }
+  writer.finish();
   return contents(path);
 }
 
@@ -87,18 +100,26 @@ enum Outcome { accepted = 10, refused = 11, crashed_in_probe = 12 };
 
 int open_and_read(const std::filesystem::path& path) {
   try {
-    Hdf5Corpus::probe(path);
+    probe_corpus(path);
   } catch (const Error& e) {
     return std::string(e.what()).find("in a child process ended") == std::string::npos ? refused : crashed_in_probe;
   }
   try {
-    const Hdf5Corpus corpus(path, 7, 5);
-    for (int64_t i = 0; i < std::min<int64_t>(corpus.size(), 1000); ++i) {
-      for (const int32_t token : corpus.at(i).tokens) {
-        if (token < 0 || token >= corpus.spec().vocabulary_size) return 1;
+    const auto corpus = open_corpus(path, 7, 5);
+    const auto& spec = corpus->spec();
+    for (int64_t i = 0; i < std::min<int64_t>(corpus->size(), 1000); ++i) {
+      const Sample sample = corpus->at(i);
+      for (const int32_t token : sample.tokens) {
+        if (token < 0 || token >= spec.vocabulary_size) return 1;
+      }
+      for (const float value : sample.frames) {
+        if (!std::isfinite(value)) return 1;
+      }
+      for (size_t l = 0; l < sample.labels.size(); ++l) {
+        if (sample.labels[l] >= static_cast<int64_t>(spec.frames.labels.at(l).classes.size())) return 1;
       }
     }
-    corpus.verify();
+    verify_corpus(path);
   } catch (const Error&) {
     return refused;
   }
@@ -108,7 +129,7 @@ int open_and_read(const std::filesystem::path& path) {
 int fuzz(int64_t inputs, uint64_t seed) {
   const testing::TemporaryFolder folder;
   const std::vector<std::string> valid = {written_corpus(folder / "a.h5", 1000), written_corpus(folder / "b.h5", 100'000),
-                                          compressed_corpus(folder.path())};
+                                          compressed_corpus(folder.path()), frame_corpus(folder / "f.h5")};
   const auto path = folder / "mutated.h5";
   int64_t counts[3] = {};
   for (int64_t input = 0; input < inputs; ++input) {
