@@ -15,6 +15,7 @@
 #include "data/tokenizer/sentencepiece.h"
 #include "data/tokenizer/tokenizer.h"
 #include "data/tokenizer/utf8.h"
+#include "data/whole_file.h"
 
 namespace lacuna {
 namespace {
@@ -23,16 +24,6 @@ constexpr int64_t kDefaultVocabulary = 8000;
 constexpr uint64_t kSplitSeed = 1;          // fixed: the same files are split alike, whatever they are prepared for
 constexpr int64_t kLongestLine = 64 << 10;  // the split of one document waits this long for a line break
 constexpr size_t kLongestSentence = 4000;   // the trainer leaves out longer ones
-
-void check_output(const std::filesystem::path& path, const char* option, bool force) {
-  if (path.empty()) throw usage_error(std::string("Name the corpus to write with ") + option + " FILE.");
-  std::error_code unknown;
-  if (std::filesystem::is_directory(path, unknown))
-    throw usage_error(path.string() + " is a folder; name a file with " + option + ".");
-  if (!force && std::filesystem::exists(path, unknown)) {
-    throw usage_error(path.string() + " exists. Replace it with --force, or name another file with " + option + ".");
-  }
-}
 
 void check(const PrepareOptions& options) {
   if (options.text.files.empty() == options.prompts.empty()) {

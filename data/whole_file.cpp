@@ -34,6 +34,16 @@ struct Removal {
 
 std::filesystem::path folder_of(const std::filesystem::path& path) { return path.has_parent_path() ? path.parent_path() : "."; }
 
+void check_output(const std::filesystem::path& path, const char* option, bool force) {
+  if (path.empty()) throw usage_error(std::string("Name the corpus to write with ") + option + " FILE.");
+  std::error_code unknown;
+  if (std::filesystem::is_directory(path, unknown))
+    throw usage_error(path.string() + " is a folder; name a file with " + option + ".");
+  if (!force && std::filesystem::exists(path, unknown)) {
+    throw usage_error(path.string() + " exists. Replace it with --force, or name another file with " + option + ".");
+  }
+}
+
 void write_whole(const std::filesystem::path& path, int64_t size, const std::function<void(const std::filesystem::path&)>& write,
                  const std::function<void(const std::filesystem::path&)>& verify) {
   const auto needed = static_cast<uint64_t>(size + kCorpusBlockBytes);

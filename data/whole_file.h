@@ -11,6 +11,9 @@ namespace lacuna {
 
 std::filesystem::path folder_of(const std::filesystem::path& path);
 
+// Throws Error(usage) where `path`, named with `option`, is empty, a folder, or there already and not to be replaced.
+void check_output(const std::filesystem::path& path, const char* option, bool force);
+
 // `write` makes the file, of about `size` bytes, under the name that it is given; `verify` reads it back and throws an Error
 // where it is not what was written (on a full disk HDF5 1.10 closes a file without an error and leaves zeros in it). What stood
 // at `path` is replaced. Throws Error(disk) where the disk fails or is full, and leaves nothing behind then.

@@ -5,6 +5,7 @@
 
 #include "data/prepare.h"
 #include "data/tokenizer/catalog.h"
+#include "launch/prepare_frames.h"
 
 namespace lacuna {
 namespace {
@@ -70,7 +71,7 @@ int prepare(PrepareArguments arguments, bool size_given, bool field_given) {
 }  // namespace
 
 void add_prepare(CLI::App& program, Command& chosen) {
-  auto* command = program.add_subcommand("prepare", "Turn text into a corpus");
+  auto* command = program.add_subcommand("prepare", "Turn text, recordings or pictures into a corpus");
   auto arguments = std::make_shared<PrepareArguments>();
   PrepareOptions& options = arguments->options;
   std::string tokenizers;
@@ -81,13 +82,17 @@ void add_prepare(CLI::App& program, Command& chosen) {
   }
   auto* text =
       command->add_option("--text", options.text.files, "files to read: plain text, gzip, or JSON lines (.jsonl, .jsonl.gz)");
-  command
-      ->add_option("--prompts", options.prompts,
-                   "files of JSON lines {\"prompt\", \"response\"}, plain or gzip: the corpus tells which tokens are responses")
-      ->excludes(text);
+  auto* prompts =
+      command
+          ->add_option(
+              "--prompts", options.prompts,
+              "files of JSON lines {\"prompt\", \"response\"}, plain or gzip: the corpus tells which tokens are responses")
+          ->excludes(text);
+  const FramesCommand frames(*command);
+  std::vector<CLI::Option*> of_text = {text, prompts};
   command->add_option("--out", options.out, "the corpus to write")->required();
-  command->add_option("--tokenizer", options.tokenizer, "how text becomes tokens; bytes unless given")
-      ->check(CLI::IsMember(names));
+  of_text.push_back(command->add_option("--tokenizer", options.tokenizer, "how text becomes tokens; bytes unless given")
+                        ->check(CLI::IsMember(names)));
   command->add_option(
       "--vocabulary", options.vocabulary,
       "gpt2: a folder with vocab.json and merges.txt, or a tokenizer.json; sentencepiece: a .model, else one is trained");
@@ -99,15 +104,26 @@ void add_prepare(CLI::App& program, Command& chosen) {
       ->check(CLI::IsMember({"file", "line", "block"}));
   auto* field = command->add_option(
       "--field", arguments->field, "a JSON line's field that holds the text; text. When given, every file is read as JSON lines");
-  command->add_option("--validation-fraction", options.validation_fraction,
-                      "the share of documents that goes to --validation-out; of a single document, its end");
+  auto* fraction = command->add_option("--validation-fraction", options.validation_fraction,
+                                       "the share of documents that goes to --validation-out; of a single document, its end");
   command->add_option("--validation-out", options.validation_out, "the second corpus");
   command->add_flag("--force", options.force, "replace corpora that exist");
   command->add_flag("--json", arguments->json, "print the figures as JSON");
-  command->footer("Tokenizers:" + tokenizers +
-                  "\nExample: lacuna prepare --text book.txt --tokenizer bytes --out train.h5 --validation-fraction 0.01 "
-                  "--validation-out validation.h5");
-  command->callback([=, &chosen] { chosen = [=] { return prepare(*arguments, size->count() > 0, field->count() > 0); }; });
+  of_text.insert(of_text.end(), {size, field, fraction});
+  for (auto* option : of_text) {
+    for (auto* source : frames.sources()) option->excludes(source);
+  }
+  command->footer(
+      "Tokenizers:" + tokenizers +
+      "\nExample: lacuna prepare --text book.txt --tokenizer bytes --out train.h5 --validation-fraction 0.01 "
+      "--validation-out validation.h5\n"
+      "         lacuna prepare --audio digits/*.wav --mel-bins 64 --labels '{digit}_{speaker}_{index}' --out digits.h5");
+  command->callback([=, &chosen] {
+    chosen = [=] {
+      if (frames.chosen()) return frames.run(arguments->options.out.string(), arguments->options.force, arguments->json);
+      return prepare(*arguments, size->count() > 0, field->count() > 0);
+    };
+  });
 }
 
 }  // namespace lacuna

@@ -1,4 +1,4 @@
-// `lacuna prepare`: text to a corpus. Works without MPI.
+// `lacuna prepare`: text, recordings or pictures to a corpus. Works without MPI.
 #pragma once
 #include "launch/commands.h"
 

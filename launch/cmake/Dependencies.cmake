@@ -10,6 +10,9 @@ find_package(HDF5 REQUIRED COMPONENTS C)
 find_package(ICU REQUIRED COMPONENTS uc)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(SNDFILE REQUIRED IMPORTED_TARGET sndfile)
+pkg_check_modules(SAMPLERATE REQUIRED IMPORTED_TARGET samplerate)
+find_package(PNG REQUIRED)
+pkg_check_modules(TURBOJPEG REQUIRED IMPORTED_TARGET libturbojpeg)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 # Ubuntu's sentencepiece.pc requires a module of protobuf that its package does not bring, so the library is found by name.
 find_library(SENTENCEPIECE sentencepiece REQUIRED)
@@ -35,7 +38,8 @@ target_compile_options(lacuna_dependencies INTERFACE
 target_link_libraries(lacuna_dependencies INTERFACE
   ${LACUNA_LIBTORCH}/lib/libtorch_cpu.so ${LACUNA_LIBTORCH}/lib/libc10.so
   MPI::MPI_C ${HDF5_C_LIBRARIES} spdlog::spdlog nlohmann_json::nlohmann_json ZLIB::ZLIB PkgConfig::PCRE2
-  ${SENTENCEPIECE} ${SENTENCEPIECE_TRAIN} PkgConfig::SNDFILE ICU::uc OpenSSL::Crypto Threads::Threads)
+  ${SENTENCEPIECE} ${SENTENCEPIECE_TRAIN} PkgConfig::SNDFILE PkgConfig::SAMPLERATE PNG::PNG PkgConfig::TURBOJPEG
+  ICU::uc OpenSSL::Crypto Threads::Threads)
 target_compile_definitions(lacuna_dependencies INTERFACE OMPI_SKIP_MPICXX)  # the C++ bindings that MPI removed
 target_include_directories(lacuna_dependencies SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
 target_link_options(lacuna_dependencies INTERFACE
