@@ -54,10 +54,8 @@ class FutureDecoder : public FutureNetwork {
     const auto rows = operations_.linear(states, spread_, {}).view({num, shape_.pseudo_length, d});
     const auto before = next.reshape({num, n, d}).narrow(1, 0, n - 1);
     auto x = at::cat({start_.view({1, 1, d}).expand({num, 1, d}), before}, 1) + position_;
-    for (const auto& block : blocks_) {
-      x = block->forward(x, stream_, {.causal = true, .scores = {}}, nullptr, nullptr, block->read(rows, stream_),
-                         {.causal = false, .scores = {}}, {});
-    }
+    const CrossPass pass{stream_, {.causal = true, .scores = {}}, {.causal = false, .scores = {}}, nullptr, {}};
+    for (const auto& block : blocks_) x = block->forward(x, pass, block->read(rows, stream_), nullptr);
     return norm_->forward(x).view({states.size(0), states.size(1), n, d});
   }
 

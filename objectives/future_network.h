@@ -2,7 +2,7 @@
 // of them are whole on every tensor rank but for the layers that the trunk's kind splits too.
 #pragma once
 #include "trainer/model/decoder.h"
-#include "trainer/model/encoder_decoder.h"
+#include "trainer/model/cross_block.h"
 
 namespace lacuna {
 

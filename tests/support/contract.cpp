@@ -208,11 +208,10 @@ Section tiny_architecture() {
   return Section().with("num_layers", "2").with("hidden_size", "32").with("num_heads", "4").with("feed_forward_size", "64");
 }
 
-Pair try_pair(const ObjectiveEntry& objective, const ArchitectureEntry& architecture) {
-  Pair pair{&objective, &architecture, tiny_architecture(), ""};
+Pair try_pair(const ObjectiveEntry& objective, const ArchitectureEntry& architecture, const Section& keys) {
+  Pair pair{&objective, &architecture, keys, ""};
   for (const std::string visibility : {"", "full", "prefix"}) {
-    const auto section =
-        visibility.empty() ? tiny_architecture() : tiny_architecture().with("visibility", '"' + visibility + '"');
+    const auto section = visibility.empty() ? keys : keys.with("visibility", '"' + visibility + '"');
     std::optional<std::string> reason;
     try {
       reason = misfit(objective.needs(Section()), architecture.offers(section, 1));
@@ -226,11 +225,48 @@ Pair try_pair(const ObjectiveEntry& objective, const ArchitectureEntry& architec
   return pair;
 }
 
+namespace {
+
+struct Variant {
+  std::string_view architecture, name;
+  std::vector<std::pair<const char*, const char*>> keys;
+};
+
+const std::vector<Variant>& variants() {
+  static const std::vector<Variant> kVariants{
+      {"encoder_decoder",
+       "red",
+       {{"shared_sides", "true"},
+        {"coordinated_layers", "true"},
+        {"joint_softmax", "true"},
+        {"consecutive_positions", "true"},
+        {"causal_encoder", "true"},
+        {"position", "\"rotary\""}}},
+      {"decoder",
+       "palm",
+       {{"visibility", "\"prefix\""},
+        {"partial_attention", "true"},
+        {"type_embedding", "true"},
+        {"separate_positions", "true"}}},
+  };
+  return kVariants;
+}
+
+}  // namespace
+
 std::vector<Pair> fitting_pairs() {
   std::vector<Pair> pairs;
   for (const auto& objective : objectives()) {
     for (const auto& architecture : architectures()) {
       if (auto pair = try_pair(objective, architecture); pair.reason.empty()) pairs.push_back(std::move(pair));
+      for (const auto& variant : variants()) {
+        if (variant.architecture != architecture.name) continue;
+        auto keys = tiny_architecture();
+        for (const auto& [key, value] : variant.keys) keys = keys.with(key, value);
+        auto pair = try_pair(objective, architecture, keys);
+        pair.variant = variant.name;
+        if (pair.reason.empty()) pairs.push_back(std::move(pair));
+      }
     }
   }
   return pairs;
@@ -289,7 +325,8 @@ at::Tensor ContractRun::states(const Batch& batch) {
 std::span<const Clause> contract() { return kContract; }
 
 std::string ContractCase::name() const {
-  return std::string(pair.objective->name) + "_on_" + std::string(pair.architecture->name) + "_" + place.name + "_" + clause.name;
+  const auto network = std::string(pair.architecture->name) + (pair.variant.empty() ? "" : "_" + pair.variant);
+  return std::string(pair.objective->name) + "_on_" + network + "_" + place.name + "_" + clause.name;
 }
 
 std::vector<ContractCase> contract_cases(std::span<const Place> places) {

@@ -25,14 +25,16 @@ struct Pair {
   const ArchitectureEntry* architecture;
   Section section;     // of the architecture, with the keys that make the pair fit
   std::string reason;  // why it does not fit; empty where it does
+  std::string variant = "";  // of the architecture, which the section makes of it; empty where it is as it comes
 };
 
 constexpr int64_t kTokenizerSize = 61, kLength = 16, kRows = 4;
 
 // The keys that every architecture takes.
 Section tiny_architecture();
-// As `lacuna inspect --catalog` finds the keys: the default first, then each other visibility.
-Pair try_pair(const ObjectiveEntry& objective, const ArchitectureEntry& architecture);
+// As `lacuna inspect --catalog` finds the keys beside those given: the default first, then each other visibility.
+Pair try_pair(const ObjectiveEntry& objective, const ArchitectureEntry& architecture, const Section& keys = tiny_architecture());
+// Of the catalogs, and of those variants of an architecture that differ from it in more than sizes.
 std::vector<Pair> fitting_pairs();
 
 // One network with its objective, as a training run of one rank has them. Batches stay on the host until the network reads them.

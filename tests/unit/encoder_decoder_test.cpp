@@ -8,6 +8,8 @@
 #include <ATen/ops/randint.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "tests/support/expect_error.h"
 
 namespace lacuna {
@@ -48,11 +50,25 @@ at::Tensor with_other(const at::Tensor& tokens, int64_t t) {
   return changed;
 }
 
+// The regularised encoder-decoder.
+EncoderDecoderOptions all_ties(PositionKind position) {
+  EncoderDecoderOptions options{.position = position};
+  options.shared_sides = options.coordinated_layers = options.joint_softmax = true;
+  options.consecutive_positions = options.causal_encoder = true;
+  return options;
+}
+
 std::vector<EncoderDecoderOptions> kinds() {
   EncoderDecoderOptions relative, learned{.position = PositionKind::learned};
   EncoderDecoderOptions centred{.num_kv_heads = 2, .position = PositionKind::rotary, .centred_encoder = true};
   EncoderDecoderOptions deep{.encoder_layers = 4, .decoder_layers = 1, .norm = NormKind::layer_norm, .bias = BiasKind::all};
-  return {relative, learned, centred, deep};
+  auto red = all_ties(PositionKind::rotary), own_sides = all_ties(PositionKind::learned), apart = own_sides, biased = red;
+  red.num_kv_heads = 2;
+  own_sides.shared_sides = false;
+  apart.joint_softmax = false;
+  biased.position = PositionKind::relative;
+  biased.consecutive_positions = biased.causal_encoder = false;
+  return {relative, learned, centred, deep, red, own_sides, apart, biased};
 }
 
 TEST(EncoderDecoder, EverySourceTokenReachesEveryTarget) {
@@ -88,28 +104,65 @@ TEST(EncoderDecoder, ATargetReachesThoseAfterItAlone) {
 // Two texts in one row, kept apart by segments, are what each is alone.
 TEST(EncoderDecoder, SegmentsAreKeptApart) {
   const torch::NoGradGuard no_grad;
-  EncoderDecoderOptions options{.position = PositionKind::learned};
-  const Made made(options);
-  const auto a = batch(5, 6), b = batch(4, 3);
-  const auto joined = [](const at::Tensor& x, const at::Tensor& y) { return at::cat({x, y}, 1); };
-  const auto marks = [](int64_t first, int64_t second) {
-    return at::cat({at::ones({2, first}, at::kInt), at::full({2, second}, 2, at::kInt)}, 1);
-  };
-  const auto places = [](int64_t first, int64_t second) {
-    return at::cat({at::arange(first, at::kInt), at::arange(second, at::kInt)}).expand({2, -1});
-  };
-  Batch both;
-  both.encoder_tokens = joined(a.encoder_tokens, b.encoder_tokens);
-  both.encoder_segments = marks(5, 4);
-  both.encoder_positions = places(5, 4);
-  both.tokens = joined(a.tokens, b.tokens);
-  both.segments = marks(6, 3);
-  both.positions = places(6, 3);
-  both.stream_positions = a.stream_positions;
-  const auto states = made.network->forward(both).states;
-  const auto first = made.network->forward(a).states, second = made.network->forward(b).states;
-  EXPECT_LT((states.narrow(1, 0, 6) - first).abs().max().item<double>(), 1e-5);
-  EXPECT_LT((states.narrow(1, 6, 3) - second).abs().max().item<double>(), 1e-5);
+  auto joint = all_ties(PositionKind::rotary), untied = joint;
+  untied.shared_sides = untied.coordinated_layers = untied.consecutive_positions = false;
+  for (const auto& options :
+       {EncoderDecoderOptions{.position = PositionKind::learned}, joint, all_ties(PositionKind::learned), untied}) {
+    const Made made(options);
+    const auto a = batch(5, 6), b = batch(4, 3);
+    const auto joined = [](const at::Tensor& x, const at::Tensor& y) { return at::cat({x, y}, 1); };
+    const auto marks = [](int64_t first, int64_t second) {
+      return at::cat({at::ones({2, first}, at::kInt), at::full({2, second}, 2, at::kInt)}, 1);
+    };
+    const auto places = [](int64_t first, int64_t second) {
+      return at::cat({at::arange(first, at::kInt), at::arange(second, at::kInt)}).expand({2, -1});
+    };
+    Batch both;
+    both.encoder_tokens = joined(a.encoder_tokens, b.encoder_tokens);
+    both.encoder_segments = marks(5, 4);
+    both.encoder_positions = places(5, 4);
+    both.tokens = joined(a.tokens, b.tokens);
+    both.segments = marks(6, 3);
+    both.positions = places(6, 3);
+    both.stream_positions = a.stream_positions;
+    const auto states = made.network->forward(both).states;
+    const auto first = made.network->forward(a).states, second = made.network->forward(b).states;
+    EXPECT_LT((states.narrow(1, 0, 6) - first).abs().max().item<double>(), 1e-5);
+    EXPECT_LT((states.narrow(1, 6, 3) - second).abs().max().item<double>(), 1e-5);
+  }
+}
+
+// Nothing of the source may be read: its row, or the target's, is padding.
+TEST(EncoderDecoder, ARowOfPaddingIsFinite) {
+  const torch::NoGradGuard no_grad;
+  for (const auto& options : kinds()) {
+    const Made made(options);
+    auto b = batch(9, 7);
+    b.encoder_segments = at::ones({2, 9}, at::kInt);
+    b.segments = at::ones({2, 7}, at::kInt);
+    b.encoder_segments[0].zero_();
+    b.segments[1].zero_();
+    const auto states = made.network->forward_both(b);
+    EXPECT_TRUE(states.target.isfinite().all().item<bool>());
+    EXPECT_TRUE(states.source.isfinite().all().item<bool>());
+  }
+}
+
+// Weights that the encoder alone has are spoilt after the prompt; nothing looks at them again.
+TEST(EncoderDecoder, GenerationReadsTheEncoderOnce) {
+  const torch::NoGradGuard no_grad;
+  for (const auto& options : kinds()) {
+    if (options.shared_sides) continue;
+    const Made made(options), spoilt(options);
+    const auto b = batch(9, 2);
+    const auto expected = made.network->generate(2), actual = spoilt.network->generate(2);
+    expected->advance(b.encoder_tokens);
+    actual->advance(b.encoder_tokens);
+    for (const auto& p : spoilt.parameters) {
+      if (p.name.starts_with("encoder")) p.value.fill_(std::numeric_limits<float>::quiet_NaN());
+    }
+    EXPECT_TRUE(at::equal(actual->advance(b.tokens.narrow(1, 1, 1)), expected->advance(b.tokens.narrow(1, 1, 1))));
+  }
 }
 
 // Token by token with caches gives the logits of one pass; the encoder is read once.
@@ -150,6 +203,10 @@ TEST(EncoderDecoder, CostsByTheLengthsOfItsSides) {
   const Made made(options);
   const auto& network = *made.network;
   EXPECT_DOUBLE_EQ(network.flops_of_row(24, 24), 24 * network.flops_per_token(24));
+  for (const auto& kind : kinds()) {
+    const Made other(kind);
+    EXPECT_DOUBLE_EQ(other.network->flops_of_row(24, 24), 24 * other.network->flops_per_token(24));
+  }
   const double d = 32, kv = 16, head = static_cast<double>(padded_vocabulary(kVocabulary)) * d, layers = 2;
   // A target more: a position of the decoder and of the head, one query more to the source, and to the targets up to itself.
   const double position = 6 * (layers * (2 * (2 * d * d) + 2 * d * kv + 3 * d * 80) + head);
@@ -160,7 +217,20 @@ TEST(EncoderDecoder, CostsByTheLengthsOfItsSides) {
 TEST(EncoderDecoder, KeysThatDoNotGoTogetherSayWhy) {
   const auto check = [](const EncoderDecoderOptions& options) { EncoderDecoder::check(options, Section(), 1); };
   testing::expect_error(ExitCode::usage, "position = \"rotary\"", [&] { check({.centred_encoder = true}); });
+  testing::expect_error(ExitCode::usage, "tied_embedding = true", [&] { check({.tied_embedding = false, .scaled_logits = true}); });
   testing::expect_error(ExitCode::usage, "num_heads", [&] { check({.hidden_size = 30, .num_heads = 4}); });
+  for (const auto tie : {&EncoderDecoderOptions::shared_sides, &EncoderDecoderOptions::coordinated_layers}) {
+    EncoderDecoderOptions uneven{.encoder_layers = 4, .decoder_layers = 2};
+    uneven.*tie = true;
+    testing::expect_error(ExitCode::usage, "encoder_layers = 4 must equal decoder_layers = 2", [&] { check(uneven); });
+  }
+  auto red = all_ties(PositionKind::relative);
+  testing::expect_error(ExitCode::usage, "learned and rotary", [&] { check(red); });
+  red.position = PositionKind::rotary;
+  red.joint_softmax = false;
+  testing::expect_error(ExitCode::usage, "set joint_softmax = true", [&] { check(red); });
+  red.joint_softmax = red.centred_encoder = true;
+  testing::expect_error(ExitCode::usage, "which centred_encoder moves", [&] { check(red); });
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "trainer/evaluate/loss.h"
 #include "trainer/evaluate/multitask.h"
 #include "trainer/evaluate/smoothness.h"
+#include "trainer/evaluate/source_attention.h"
 #include "trainer/evaluate/task_evaluation.h"
 #include "trainer/evaluate/thinking.h"
 #include "trainer/evaluate/topic_probe.h"
@@ -51,6 +52,7 @@ constexpr std::array kEvaluations{
     entry<BytePerturbationEvaluation>("byte_perturbation",
                                       "what typing errors and capitals in a text's beginning cost its continuation"),
     entry<SmoothnessEvaluation>("smoothness", "how states of neighbouring tokens resemble one another"),
+    entry<SourceAttentionEvaluation>("source_attention", "how much of attention stays on the source as targets grow many"),
     entry<TopicProbeEvaluation>("topic_probe", "a linear probe for what a text is about"),
     entry<ThinkingEvaluation>("thinking", "the loss by the number of steps and of searches, of objectives that search"),
 };

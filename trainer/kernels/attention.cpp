@@ -39,6 +39,12 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
     const auto s = x.sizes();
     return x.unsqueeze(2).expand({s[0], s[1], group, s[2], s[3]}).reshape({s[0], q.size(1), s[2], s[3]});
   };
+  if (pattern.watch != nullptr) {
+    auto unwatched = pattern;
+    unwatched.watch = nullptr;
+    const auto marks = pattern.watch->marked.to(v.scalar_type()).unsqueeze(1).unsqueeze(-1).expand_as(v);
+    pattern.watch->masses.push_back(attention(q, k, marks, unwatched).select(-1, 0));
+  }
   if (pattern.block > 0) return attention_in_blocks(q, spread(k), spread(v), pattern);
   if (pattern.scores.defined()) {
     return at::scaled_dot_product_attention(q, spread(k), spread(v), pattern.scores.to(q.scalar_type()), 0.0, false);

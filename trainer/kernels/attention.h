@@ -2,7 +2,15 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <vector>
+
 namespace lacuna {
+
+// Counts where attention falls, for who asks: how much of each query's probability lies on marked keys.
+struct AttentionWatch {
+  at::Tensor marked;               // (B or 1, keys) bool
+  std::vector<at::Tensor> masses;  // (B, H, T) of each attention that ran, in their order
+};
 
 // Who may look at whom, made once per forward pass and shared by all layers.
 struct AttentionPattern {
@@ -13,6 +21,7 @@ struct AttentionPattern {
   // many keys as a block looks at, absent blocks included.
   int64_t block = 0;
   bool looks_ahead = false;
+  AttentionWatch* watch = nullptr;  // null in training; not of blocks
 };
 
 // q (B, H, T, d), k and v (B, K, keys, d) with K dividing H. Returns (B, H, T, d). Scores are scaled by 1/sqrt(d).

@@ -1,5 +1,7 @@
 #include "trainer/model/attention.h"
 
+#include <ATen/ops/cat.h>
+
 namespace lacuna {
 
 Attention::Attention(const ModelContext& context, const AttentionShape& s)
@@ -14,9 +16,8 @@ Attention::Attention(const ModelContext& context, const AttentionShape& s)
 }
 
 at::Tensor Attention::forward(const at::Tensor& x, const StreamLayout& stream, const AttentionPattern& pattern,
-                              const RotaryAngles* angles, KeyValueCache* cache) const {
+                              const RotaryAngles* angles, KeyValueCache* cache, const KeyValues* memory) const {
   const auto shared = stream.enter(x);
-  const auto heads = [&](const at::Tensor& y) { return y.view({y.size(0), y.size(1), -1, head_size_}).transpose(1, 2); };
   auto q = heads(input_.forward(0, shared)), k = heads(input_.forward(1, shared)), v = heads(input_.forward(2, shared));
   if (angles != nullptr) {
     q = rotary(q, *angles);
@@ -29,8 +30,18 @@ at::Tensor Attention::forward(const at::Tensor& x, const StreamLayout& stream, c
     k = cache->keys.narrow(2, 0, cache->length);
     v = cache->values.narrow(2, 0, cache->length);
   }
+  if (memory != nullptr) {
+    k = at::cat({memory->keys, k}, 2);
+    v = at::cat({memory->values, v}, 2);
+  }
   const auto mixed = attention(q, k, v, pattern);
   return output_->forward(mixed.transpose(1, 2).reshape({shared.size(0), shared.size(1), -1}), stream);
+}
+
+KeyValues Attention::read(const at::Tensor& states, const StreamLayout& stream, const RotaryAngles* angles) const {
+  const auto shared = stream.enter(states);
+  const auto keys = heads(input_.forward(1, shared));
+  return {angles != nullptr ? rotary(keys, *angles) : keys, heads(input_.forward(2, shared))};
 }
 
 PackedAttentionShape Attention::packed_heads() const {

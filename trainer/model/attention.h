@@ -15,10 +15,16 @@ struct AttentionShape {
   int64_t head_size() const { return hidden_size / num_heads; }
 };
 
+// Keys and values (B, K / ranks, n, d) of what is attended to: made once, read by as many queries as there are.
+struct KeyValues {
+  at::Tensor keys, values;
+};
+
 // Keys and values (B, K / ranks, capacity, d) of the positions read so far, of one layer.
 struct KeyValueCache {
   at::Tensor keys, values;
   int64_t length = 0;
+  KeyValues source = {};  // of partial attention, read with the prompt
 };
 
 // The residual stream as `stream` says, to what is added to it. Query, key and value weights are separate parameters that lie
@@ -26,9 +32,12 @@ struct KeyValueCache {
 class Attention : public torch::nn::Module {
  public:
   Attention(const ModelContext& context, const AttentionShape& shape);
-  // `angles` may be null (no rotary positions); `cache`, where given, is extended by these positions and attended to whole.
+  // `angles` may be null (no rotary positions); `cache`, where given, is extended by these positions and attended to whole. What
+  // `memory` holds, where given, stands before all of these: one softmax over both, and a pattern with as many more keys.
   at::Tensor forward(const at::Tensor& x, const StreamLayout& stream, const AttentionPattern& pattern, const RotaryAngles* angles,
-                     KeyValueCache* cache) const;
+                     KeyValueCache* cache, const KeyValues* memory = nullptr) const;
+  // Keys and values of other states (B, S, D), turned by their own angles.
+  KeyValues read(const at::Tensor& states, const StreamLayout& stream, const RotaryAngles* angles) const;
   // norm(x) and this, as one node; `rotary` undefined where there are no rotary positions.
   AttentionHalf half(const Norm& norm, const StreamLayout& stream, const PackedAttentionShape& pattern, const RotaryTable& rotary,
                      const at::Tensor& positions) const;
@@ -36,6 +45,8 @@ class Attention : public torch::nn::Module {
   PackedAttentionShape packed_heads() const;
 
  private:
+  at::Tensor heads(const at::Tensor& y) const { return y.view({y.size(0), y.size(1), -1, head_size_}).transpose(1, 2); }
+
   Communicator& axis_;
   AttentionShape shape_;
   int64_t head_size_;

@@ -1,6 +1,7 @@
 #include "trainer/model/attention_pattern.h"
 
 #include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 
@@ -59,6 +60,17 @@ AttentionPattern cross_pattern(const Batch& batch) {
   if (!batch.segments.defined() || !batch.encoder_segments.defined()) return {.causal = false, .scores = {}};
   const auto same = batch.segments.unsqueeze(-1).eq(batch.encoder_segments.unsqueeze(-2));  // (B, T, S)
   return {.causal = false, .scores = scores_where(same.logical_or(same.any(-1, true).logical_not()).unsqueeze(1))};
+}
+
+AttentionPattern joint_pattern(const Batch& batch) {
+  const auto own = allowed_pairs(Visibility::causal, 0, batch);
+  const int64_t sources = batch.encoder_tokens.size(1);
+  auto source = at::ones({1, 1, 1, 1}, own.options());
+  if (batch.segments.defined() && batch.encoder_segments.defined()) {
+    const auto target = batch.segments.unsqueeze(-1);
+    source = target.eq(batch.encoder_segments.unsqueeze(-2)).logical_and(target.ne(0)).unsqueeze(1);
+  }
+  return {.causal = false, .scores = scores_where(at::cat({source.expand({own.size(0), 1, own.size(2), sources}), own}, -1))};
 }
 
 void add_scores(AttentionPattern& pattern, const at::Tensor& scores) {

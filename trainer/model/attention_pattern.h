@@ -20,6 +20,10 @@ at::Tensor allowed_pairs(Visibility visibility, int64_t window, const Batch& bat
 // decoder slot without a segment in the encoder, such as padding, sees all, so that its softmax stays finite; it has no weight.
 AttentionPattern cross_pattern(const Batch& batch);
 
+// Of decoder slots to encoder slots and then decoder slots as the keys of one softmax, (B or 1, 1, T, S + T): to those of the source
+// that belong to the slot's segment, all where the batch has no segments, and to targets up to its own. Padding sees itself alone.
+AttentionPattern joint_pattern(const Batch& batch);
+
 // Adds (1, H, T, T) scores to a pattern, writing causality out where it was implied.
 void add_scores(AttentionPattern& pattern, const at::Tensor& scores);
 

@@ -11,12 +11,12 @@ CrossAttention::CrossAttention(const ModelContext& context, const AttentionShape
       "output", std::make_shared<RowParallelLinear>(context, s.hidden_size, s.hidden_size, s.output_bias, s.output_deviation));
 }
 
-CrossAttention::Memory CrossAttention::read(const at::Tensor& states, const StreamLayout& stream) const {
+KeyValues CrossAttention::read(const at::Tensor& states, const StreamLayout& stream) const {
   const auto shared = stream.enter(states);
   return {heads(memory_.forward(0, shared)), heads(memory_.forward(1, shared))};
 }
 
-at::Tensor CrossAttention::forward(const at::Tensor& x, const StreamLayout& stream, const Memory& memory,
+at::Tensor CrossAttention::forward(const at::Tensor& x, const StreamLayout& stream, const KeyValues& memory,
                                    const AttentionPattern& pattern) const {
   const auto mixed = attention(heads(query_.forward(0, stream.enter(x))), memory.keys, memory.values, pattern);
   return output_->forward(mixed.transpose(1, 2).flatten(2), stream);

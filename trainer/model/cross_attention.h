@@ -8,15 +8,10 @@ namespace lacuna {
 
 class CrossAttention : public torch::nn::Module {
  public:
-  // Keys and values (B, K / ranks, S, d) of what is attended to: made once, read by as many queries as there are.
-  struct Memory {
-    at::Tensor keys, values;
-  };
-
   CrossAttention(const ModelContext& context, const AttentionShape& shape);
-  Memory read(const at::Tensor& states, const StreamLayout& stream) const;  // (B, S, D)
+  KeyValues read(const at::Tensor& states, const StreamLayout& stream) const;  // (B, S, D)
   // x (B, T, D) -> (B, T, D). No positions take part: what a state's place is, only the state itself can say.
-  at::Tensor forward(const at::Tensor& x, const StreamLayout& stream, const Memory& memory,
+  at::Tensor forward(const at::Tensor& x, const StreamLayout& stream, const KeyValues& memory,
                      const AttentionPattern& pattern) const;
 
  private:

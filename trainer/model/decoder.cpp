@@ -3,6 +3,7 @@
 #include <ATen/Context.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/where.h>
 
 #include <algorithm>
 #include <cmath>
@@ -28,16 +29,21 @@ DecoderOptions with_defaults(DecoderOptions o) {
 DecoderBlock::DecoderBlock(const ModelContext& context, const DecoderOptions& o, int64_t layer)
     : dropout_(o.dropout), random_(Random(context.seed, 1).fork("dropout").fork(static_cast<uint64_t>(layer))) {
   const bool bias = o.bias == BiasKind::all;
-  const double output_deviation = 0.02 / std::sqrt(2.0 * static_cast<double>(o.num_layers));
+  const double branches = o.partial_attention ? 3 : 2;
+  const double output_deviation = 0.02 / std::sqrt(branches * static_cast<double>(o.num_layers));
   const auto norm = [&] { return std::make_shared<Norm>(context, o.norm, o.hidden_size, bias, o.norm_epsilon); };
   attention_norm_ = register_module("attention_norm", norm());
-  attention_ =
-      register_module("attention", std::make_shared<Attention>(context, AttentionShape{.hidden_size = o.hidden_size,
-                                                                                       .num_heads = o.num_heads,
-                                                                                       .num_kv_heads = o.num_kv_heads,
-                                                                                       .input_bias = o.bias != BiasKind::none,
-                                                                                       .output_bias = bias,
-                                                                                       .output_deviation = output_deviation}));
+  const AttentionShape shape{.hidden_size = o.hidden_size,
+                             .num_heads = o.num_heads,
+                             .num_kv_heads = o.num_kv_heads,
+                             .input_bias = o.bias != BiasKind::none,
+                             .output_bias = bias,
+                             .output_deviation = output_deviation};
+  attention_ = register_module("attention", std::make_shared<Attention>(context, shape));
+  if (o.partial_attention) {
+    partial_norm_ = register_module("partial_norm", norm());
+    partial_ = register_module("partial", std::make_shared<PartialAttention>(context, shape));
+  }
   feed_forward_norm_ = register_module("feed_forward_norm", norm());
   feed_forward_ = register_module("feed_forward", std::make_shared<FeedForward>(context, o.hidden_size, o.feed_forward_size,
                                                                                 o.activation, bias, output_deviation));
@@ -49,9 +55,17 @@ at::Tensor DecoderBlock::drop(const at::Tensor& x, const StreamLayout& stream, s
 }
 
 at::Tensor DecoderBlock::forward(at::Tensor x, const StreamLayout& stream, const AttentionPattern& pattern,
-                                 const RotaryAngles* angles, KeyValueCache* cache, const at::Tensor& stream_positions) const {
+                                 const RotaryAngles* angles, KeyValueCache* cache, const at::Tensor& stream_positions,
+                                 const AttentionPattern* source) const {
   const auto mixed = attention_->forward(attention_norm_->forward(x), stream, pattern, angles, cache);
   x = x + drop(mixed, stream, "attention", stream_positions);
+  if (partial_) {
+    const auto normed = partial_norm_->forward(x);
+    auto read = cache != nullptr ? cache->source : KeyValues{};
+    if (!read.keys.defined()) read = partial_->read(normed, stream);
+    if (cache != nullptr) cache->source = read;
+    x = x + drop(partial_->forward(normed, stream, read, *source), stream, "partial", stream_positions);
+  }
   return x + drop(feed_forward_->forward(feed_forward_norm_->forward(x), stream), stream, "feed_forward", stream_positions);
 }
 
@@ -78,6 +92,17 @@ void Decoder::check(const Options& given, const Section& section, int64_t tensor
   }
   if (o.window > 0 && o.visibility != Visibility::causal) {
     throw section.error("window", "a sliding window goes with visibility = \"causal\"; set it to 0 or change the visibility");
+  }
+  for (const auto& [key, told] : {std::pair("partial_attention", o.partial_attention),
+                                  {"type_embedding", o.type_embedding},
+                                  {"separate_positions", o.separate_positions}}) {
+    if (told && o.visibility != Visibility::prefix) {
+      throw section.error(key, "tells a prefix from what follows it; set visibility = \"prefix\", or this to false");
+    }
+  }
+  if (o.separate_positions && o.position != PositionKind::learned && o.position != PositionKind::rotary) {
+    throw section.error("separate_positions",
+                        "moves learned and rotary positions; set position to one of these, or this to false");
   }
   if (kVocabularyAlignment % tensor_size != 0) {
     throw usage_error("parallel.tensor = " + std::to_string(tensor_size) + " must divide " +
@@ -107,6 +132,7 @@ Decoder::Decoder(const Options& given, const ModelContext& context)
   if (o.position == PositionKind::learned) {
     position_ = context.parameters.declare_table(*this, "position", max_length_, o.hidden_size);
   }
+  if (o.type_embedding) type_ = context.parameters.declare(*this, "type", {2, o.hidden_size}, -1, 1, InitialValues::normal);
   if (o.position == PositionKind::relative) {
     const bool bidirectional = o.visibility != Visibility::causal;
     relative_bias_ = register_module("relative_bias", std::make_shared<RelativeBias>(context, o.num_heads, bidirectional));
@@ -127,6 +153,7 @@ Decoder::Decoder(const Options& given, const ModelContext& context)
 void Decoder::wait_for_input() const {
   wait_for(*embedding_);
   if (position_.defined()) wait_for({position_});
+  if (type_.defined()) wait_for({type_});
   if (relative_bias_) wait_for(*relative_bias_);
 }
 
@@ -152,10 +179,11 @@ StreamLayout Decoder::stream_of(const Batch& batch) const {
 }
 
 at::Tensor Decoder::stack(const Batch& batch, const AttentionPattern& pattern, const at::Tensor& positions,
-                          std::vector<KeyValueCache>* caches) const {
+                          std::vector<KeyValueCache>* caches, const AttentionPattern* source) const {
   const auto stream = stream_of(batch);
   auto x = embedding_->forward(batch.tokens, stream);
   if (position_.defined()) x = x + operations_.embedding(stream.share(positions), position_, 0);
+  if (type_.defined()) x = x + operations_.embedding(stream.share(batch.bidirectional.to(at::kInt)), type_, 0);
   if (is_training()) x = stream.drop(x, options_.dropout, random_, batch.stream_positions);
   std::optional<RotaryAngles> angles;
   if (options_.position == PositionKind::rotary) {
@@ -165,9 +193,9 @@ at::Tensor Decoder::stack(const Batch& batch, const AttentionPattern& pattern, c
   if (recomputes) check_recompute(pattern);
   for (size_t i = 0; i < blocks_.size(); ++i) {
     wait_for(*blocks_[i]);
-    const auto run = [block = blocks_[i], stream, pattern, angles, places = batch.stream_positions](const at::Tensor& from,
-                                                                                                    KeyValueCache* cache) {
-      return block->forward(from, stream, pattern, angles ? &*angles : nullptr, cache, places);
+    const auto run = [block = blocks_[i], stream, pattern, angles, places = batch.stream_positions,
+                      partial = source != nullptr ? *source : AttentionPattern{}](const at::Tensor& from, KeyValueCache* cache) {
+      return block->forward(from, stream, pattern, angles ? &*angles : nullptr, cache, places, &partial);
     };
     x = recomputes ? recomputed(x, [run](const at::Tensor& from) { return run(from, nullptr); })
                    : run(x, caches ? &(*caches)[i] : nullptr);
@@ -194,6 +222,9 @@ std::string Decoder::not_fused(bool training) const {
   const int64_t ranks = mesh_.tensor().size(), head_size = o.hidden_size / o.num_heads;
   if (o.position == PositionKind::relative) return "relative positions";
   if (o.dropout > 0 && training) return "dropout";
+  if (o.partial_attention) return "partial attention";
+  if (o.type_embedding) return "a type embedding";
+  if (o.separate_positions) return "separate positions";
   if (head_size % 8 != 0 || head_size > 256) return "heads of " + std::to_string(head_size) + ", not of 8, 16, ..., 256";
   // Packed weights lie side by side where every part fills whole lines of flat storage.
   const std::pair<const char*, int64_t> parts[]{{"hidden_size", o.hidden_size},
@@ -217,7 +248,8 @@ Backends Decoder::backends(int64_t rows, int64_t length, bool documents) const {
   if (auto reason = not_fused(/*training=*/true); !reason.empty()) {
     return {.attention = "scaled_dot_product_attention of ATen, " + rule, .not_fused = std::move(reason)};
   }
-  if (!at::hasCUDA()) return {.attention = "cuDNN, or ATen where it refuses, " + rule, .not_fused = {}};  // a dry run for elsewhere
+  if (!at::hasCUDA())
+    return {.attention = "cuDNN, or ATen where it refuses, " + rule, .not_fused = {}};  // a dry run for elsewhere
   return {.attention = packed_pattern(rows, length, documents, documents ? usual_documents(rows) : 0).backend() + ", " + rule,
           .not_fused = {}};
 }
@@ -248,9 +280,29 @@ at::Tensor Decoder::fused_stack(const Batch& batch) const {
 Hidden Decoder::forward(const Batch& batch) {
   wait_for_input();
   if (fused_ && not_fused(is_training()).empty()) return {fused_stack(batch)};
-  const auto positions =
+  return composed(batch, nullptr, nullptr);
+}
+
+std::vector<SourceMass> Decoder::source_attention(const Batch& batch) {
+  const torch::NoGradGuard no_grad;
+  wait_for_input();
+  AttentionWatch all{.marked = batch.bidirectional, .masses = {}}, source = all;
+  composed(batch, &all, &source);
+  std::vector<SourceMass> masses{source_mass("self", all, mesh_.tensor())};
+  if (options_.partial_attention) masses.push_back(source_mass("source", source, mesh_.tensor()));
+  return masses;
+}
+
+Hidden Decoder::composed(const Batch& batch, AttentionWatch* watch, AttentionWatch* partial_watch) const {
+  auto positions =
       batch.positions.defined() ? batch.positions : at::arange(batch.length(), batch.tokens.options().dtype(at::kInt));
-  return {stack(batch, pattern(batch), positions, nullptr)};
+  if (options_.separate_positions) {
+    positions = at::where(batch.bidirectional, positions, positions - source_counts(batch));
+  }
+  auto all = pattern(batch), source = options_.partial_attention ? source_pattern(batch) : AttentionPattern{};
+  all.watch = watch;
+  source.watch = partial_watch;
+  return {stack(batch, all, positions, nullptr, &source)};
 }
 
 }  // namespace lacuna

@@ -2,6 +2,10 @@
 // bidirectional encoder. GPT-2: Radford et al. 2019; initial values after its released code (residual outputs scaled by
 // 1/sqrt(2 num_layers)). Dropout falls on the embedding and on what each half adds to the residual stream, not on attention
 // probabilities, so that its masks do not depend on the layout.
+//
+// With visibility = "prefix" the visible prefix may be told apart as the source of what follows: by attention of its own
+// (partial_attention.h), by a learned vector of either kind that is added to the embedding, and by targets that count their
+// positions from 0 again (PALM; Fu et al. 2023).
 #pragma once
 #include "data/random.h"
 #include "trainer/config/describe.h"
@@ -12,7 +16,9 @@
 #include "trainer/model/feed_forward.h"
 #include "trainer/model/norm.h"
 #include "trainer/model/packed_pattern.h"
+#include "trainer/model/partial_attention.h"
 #include "trainer/model/relative_bias.h"
+#include "trainer/model/source_attention.h"
 
 namespace lacuna {
 
@@ -37,6 +43,9 @@ struct DecoderOptions {
   bool tied_embedding = true;
   double dropout = 0.0;
   int64_t window = 0;
+  bool partial_attention = false;
+  bool type_embedding = false;
+  bool separate_positions = false;
 };
 template <class Visitor>
 void describe(Visitor& visit, DecoderOptions& o) {
@@ -56,18 +65,29 @@ void describe(Visitor& visit, DecoderOptions& o) {
   visit("dropout", o.dropout, "on the embedding and the residual branches", from_below(0, 1));
   visit("window", o.window, "positions that a position sees, itself included, of a causal decoder; 0 = all before it",
         at_least(0));
+  visit("partial_attention", o.partial_attention, "of a prefix decoder: each block also attends to the prefix alone (PALM)");
+  visit("type_embedding", o.type_embedding, "of a prefix decoder: a learned vector tells the prefix from what follows");
+  visit("separate_positions", o.separate_positions, "of a prefix decoder: what follows the prefix counts from 0 again");
 }
 
-// One block: x + attention(norm(x)), then x + feed_forward(norm(x)).
+// The layers of a block, for another one that shares them.
+struct BlockParts {
+  std::shared_ptr<Norm> attention_norm, feed_forward_norm;
+  std::shared_ptr<Attention> attention;
+  std::shared_ptr<FeedForward> feed_forward;
+};
+
+// One block: x + attention(norm(x)), where there is one + partial_attention(norm(x)), then + feed_forward(norm(x)).
 class DecoderBlock : public torch::nn::Module {
  public:
   DecoderBlock(const ModelContext& context, const DecoderOptions& options, int64_t layer);
   at::Tensor forward(at::Tensor x, const StreamLayout& stream, const AttentionPattern& pattern, const RotaryAngles* angles,
-                     KeyValueCache* cache, const at::Tensor& stream_positions) const;
+                     KeyValueCache* cache, const at::Tensor& stream_positions, const AttentionPattern* source = nullptr) const;
   // The same as two autograd nodes, without dropout.
   ResidualStream forward(ResidualStream x, const StreamLayout& stream, const PackedAttentionShape& pattern,
                          const RotaryTable& rotary, const at::Tensor& positions, Recompute recompute) const;
   PackedAttentionShape packed_heads() const { return attention_->packed_heads(); }
+  BlockParts parts() const { return {attention_norm_, feed_forward_norm_, attention_, feed_forward_}; }
 
  private:
   at::Tensor drop(const at::Tensor& x, const StreamLayout& stream, std::string_view half,
@@ -78,9 +98,11 @@ class DecoderBlock : public torch::nn::Module {
   std::shared_ptr<Norm> attention_norm_, feed_forward_norm_;
   std::shared_ptr<Attention> attention_;
   std::shared_ptr<FeedForward> feed_forward_;
+  std::shared_ptr<Norm> partial_norm_;  // these two null: none
+  std::shared_ptr<PartialAttention> partial_;
 };
 
-class Decoder : public Architecture {
+class Decoder : public Architecture, public SourceAttention {
  public:
   using Options = DecoderOptions;
   // Throws usage errors at the keys that do not go together, or not with the tensor axis.
@@ -98,11 +120,14 @@ class Decoder : public Architecture {
   at::Tensor embed(const at::Tensor& ids) const override { return embedding_->forward(ids, {.axis = &mesh_.tensor()}); }
   Backends backends(int64_t rows, int64_t length, bool documents) const override;
   std::unique_ptr<Generation> generate(int64_t rows) override;
+  std::vector<SourceMass> source_attention(const Batch& batch) override;
 
  protected:
   friend class DecoderGeneration;
+  // `source`: the pattern of partial attention; null where there is none.
   at::Tensor stack(const Batch& batch, const AttentionPattern& pattern, const at::Tensor& positions,
-                   std::vector<KeyValueCache>* caches) const;
+                   std::vector<KeyValueCache>* caches, const AttentionPattern* source) const;
+  Hidden composed(const Batch& batch, AttentionWatch* watch, AttentionWatch* partial_watch) const;
   // The same of fused halves, and why they cannot carry it; empty where they can.
   at::Tensor fused_stack(const Batch& batch) const;
   std::string not_fused(bool training) const;
@@ -129,6 +154,7 @@ class Decoder : public Architecture {
   Random random_;
   std::shared_ptr<VocabParallelEmbedding> embedding_;
   at::Tensor position_;  // (max_length, D), learned
+  at::Tensor type_;      // (2, D) of targets and of the source
   at::Tensor untied_head_;
   std::shared_ptr<RelativeBias> relative_bias_;
   std::vector<std::shared_ptr<DecoderBlock>> blocks_;

@@ -1,6 +1,6 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/ones.h>
+#include <ATen/ops/full.h>
 
 #include "data/error.h"
 #include "trainer/model/attention_pattern.h"
@@ -30,19 +30,25 @@ class DecoderGeneration : public Generation {
     Batch batch;
     batch.tokens = tokens.to(decoder_.embedding_->weight().device());
     // All of the prompt is the mutually visible prefix.
-    if (decoder_.options_.visibility == Visibility::prefix) batch.bidirectional = at::ones(tokens.sizes(), batch.tokens.options().dtype(at::kBool));
+    if (decoder_.options_.visibility == Visibility::prefix) {
+      batch.bidirectional = at::full(tokens.sizes(), start == 0, batch.tokens.options().dtype(at::kBool));
+    }
+    if (start == 0) prompt_ = count;
     const auto& o = decoder_.options_;
     auto pattern = start > 0 ? newest_pattern(o.window, start + 1, batch.tokens.options())
                              : attention_pattern(o.visibility, o.window, batch);
     if (decoder_.relative_bias_) add_scores(pattern, decoder_.relative_bias_->forward(count, start + count));
-    const auto positions = at::arange(start, start + count, batch.tokens.options().dtype(at::kInt));
-    const auto states = decoder_.stack(batch, pattern, positions, &caches_);
+    const int64_t first = o.separate_positions && start > 0 ? start - prompt_ : start;
+    const auto positions = at::arange(first, first + count, batch.tokens.options().dtype(at::kInt));
+    const AttentionPattern source{.causal = false, .scores = {}};  // all of it
+    const auto states = decoder_.stack(batch, pattern, positions, &caches_, &source);
     return decoder_.head_->logits(states.narrow(1, count - 1, 1).squeeze(1));
   }
 
  private:
   const Decoder& decoder_;
   std::vector<KeyValueCache> caches_;
+  int64_t prompt_ = 0;
 };
 
 std::unique_ptr<Generation> Decoder::generate(int64_t rows) {

@@ -26,15 +26,22 @@ ModelWork Decoder::work(int64_t rows, int64_t length, int64_t element_size) cons
   linear(d / ranks, d, again);
   linear(d, (is_gated(o.activation) ? 2 : 1) * f / ranks, again);
   linear(f / ranks, d, again && !fused);
+  if (o.partial_attention) {
+    for (int i = 0; i < 2; ++i) linear(d, d / ranks, again);  // its network, which every rank runs and the mathematics needs once
+    linear(d, (d + 2 * kv) / ranks, again);
+    linear(d / ranks, d, again);
+  }
   work.linears.push_back({.rows = chunk, .in = d, .out = vocabulary, .count = n / static_cast<double>(chunk)});
-  work.attention.push_back({.rows = rows,
-                            .length = length,
-                            .num_heads = o.num_heads / ranks,
-                            .num_kv_heads = o.num_kv_heads / ranks,
-                            .head_size = head_size,
-                            .visible = visible,
-                            .count = layers,
-                            .recomputed = again});
+  // Half of a row is the source, on average, of partial attention.
+  for (const double part : o.partial_attention ? std::vector{visible, 0.5} : std::vector{visible})
+    work.attention.push_back({.rows = rows,
+                              .length = length,
+                              .num_heads = o.num_heads / ranks,
+                              .num_kv_heads = o.num_kv_heads / ranks,
+                              .head_size = head_size,
+                              .visible = part,
+                              .count = layers,
+                              .recomputed = again});
   if (fused) {
     describe_fused(work, n);
   } else {
@@ -48,7 +55,7 @@ ModelWork Decoder::work(int64_t rows, int64_t length, int64_t element_size) cons
   if (ranks > 1) {
     // Each half once forward and once backward, and where the stream is split its norm is gathered again; the embedding, the
     // states' gradient, and three floats a position of the loss.
-    const double sums = (sequence_ ? 5 : 4) * layers + 2;
+    const double sums = (sequence_ ? 5 : 4) * layers * (o.partial_attention ? 1.5 : 1) + 2;
     work.tensor_bytes = sums * e * states + 12 * n * static_cast<double>(ranks);
     work.tensor_messages = sums + work.linears.back().count;
   }
@@ -115,6 +122,9 @@ void Decoder::describe_plain(ModelWork& work, double rows, double length, double
   const double inner = f * (gated ? 4 : 2);
   double block =
       stream * (2 * d + (o.norm == NormKind::rms_norm ? 4 : 2) * d + (o.dropout > 0 ? 2 * d : 0)) + shared * 4 * d + inner;
+  if (o.partial_attention) {
+    block += stream * (d + (o.norm == NormKind::rms_norm ? 4 : 2) * d + 3 * d + (o.dropout > 0 ? d : 0)) + shared * 4 * d;
+  }
   // Around the blocks: the embedding, the last norm, and the gradient that the loss leaves for its states.
   double around = 4 * d + (o.dropout > 0 ? d : 0);
   // Backward holds the gradients of one half's inside beside those of its ends.
