@@ -1,12 +1,21 @@
 #include "objectives/prefix_language.h"
 
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
 #include "objectives/documents.h"
 #include "objectives/next_token.h"
+#include "objectives/source_loss.h"
+#include "trainer/model/two_sided.h"
 
 namespace lacuna {
+
+PrefixLanguage::PrefixLanguage(const Options& options, const RowContext& context) : options_(options), context_(context) {
+  if (!options_.teacher.empty()) {
+    teacher_ = std::make_unique<Teacher>(options_.teacher, options_.teacher_share, context_.tokenizer_size);
+  }
+}
 
 Batch PrefixLanguage::prepare(std::span<const Sample> samples, const Random& random) const {
   if (options_.split == PrefixSplit::response) {
@@ -141,6 +150,34 @@ Batch PrefixLanguage::prepare_encoded_responses(std::span<const Sample> samples)
   return batch;
 }
 
-Loss PrefixLanguage::loss(Architecture& architecture, const Batch& batch) { return NextToken::loss_of_rows(architecture, batch); }
+void PrefixLanguage::build(const ModelContext& context, const Architecture& architecture) {
+  check_source_loss(options_.source_loss, architecture);
+  if (teacher_) teacher_->build(context);
+}
+
+Loss PrefixLanguage::loss(Architecture& architecture, const Batch& batch) {
+  const double source_loss = options_.source_loss;
+  if (!at::GradMode::is_enabled() || (source_loss == 0 && !teacher_)) return NextToken::loss_of_rows(architecture, batch);
+  TwoSided::States states;
+  if (source_loss > 0) {
+    states = dynamic_cast<TwoSided&>(architecture).forward_both(batch);
+  } else {
+    states.target = architecture.forward(batch).states;
+  }
+  const auto& head = architecture.head();
+  Loss loss;
+  if (teacher_) {
+    loss = teacher_->loss(head, states.target, batch);
+  } else {
+    loss.sum = head.loss(states.target, batch.targets, batch.weights);
+  }
+  if (source_loss > 0) add_source_loss(loss, head, states.source, batch, source_loss);
+  return loss;
+}
+
+double PrefixLanguage::flops_per_token(const Architecture& architecture, int64_t length) const {
+  if (options_.source_loss == 0) return 0;
+  return dynamic_cast<const TwoSided&>(architecture).flops_of_source_loss(length) / static_cast<double>(length);
+}
 
 }  // namespace lacuna

@@ -6,6 +6,7 @@
 
 #include "data/error.h"
 #include "objectives/documents.h"
+#include "objectives/source_loss.h"
 #include "trainer/kernels/linear_cross_entropy.h"
 #include "trainer/model/two_sided.h"
 
@@ -62,6 +63,8 @@ Batch SpanCorruption::prepare(std::span<const Sample> samples, const Random& ran
   batch.stream_positions = stream_positions(samples);
   return batch;
 }
+
+void SpanCorruption::build(const ModelContext&, const Architecture& architecture) { check_source_loss(0, architecture); }
 
 double SpanCorruption::flops_per_token(const Architecture& architecture, int64_t length) const {
   const auto positions = static_cast<double>(length), targets = static_cast<double>(plan_.target_length());

@@ -41,6 +41,7 @@ class SpanCorruption : public Objective {
   int64_t sample_length() const override { return plan_.raw; }
   Batch prepare(std::span<const Sample> samples, const Random& random) const override;
   Loss loss(Architecture& architecture, const Batch& batch) override;
+  void build(const ModelContext& context, const Architecture& architecture) override;
   // Negative: the decoder of two sides is shorter than the encoder, and the head of one side reads the targets alone.
   double flops_per_token(const Architecture& architecture, int64_t length) const override;
 

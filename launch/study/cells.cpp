@@ -35,9 +35,20 @@ void add(std::vector<Cell>& cells, Cell cell, const std::string& place) {
   cells.push_back(std::move(cell));
 }
 
+std::string names_of(const std::vector<Cell>& cells) {
+  std::string names;
+  for (const auto& cell : cells) names += (names.empty() ? "" : ", ") + cell.name;
+  return names;
+}
+
 void add_named(std::vector<Cell>& cells, const NamedCell& named) {
+  const auto teaches = [&](const Cell& cell) { return cell.name == named.teacher; };
+  if (!named.teacher.empty() && std::none_of(cells.begin(), cells.end(), teaches)) {
+    throw usage_error(named.place + ": teacher = \"" + named.teacher + "\" is no cell before this one (" + names_of(cells) + ")");
+  }
   if (named.from.empty()) {
-    add(cells, {.name = named.name, .arms = {}, .sets = named.sets, .from = {}, .tasks = named.tasks}, named.place);
+    add(cells, {.name = named.name, .arms = {}, .sets = named.sets, .from = {}, .tasks = named.tasks, .teacher = named.teacher},
+        named.place);
     return;
   }
   const bool many = named.from.find('*') != std::string::npos;
@@ -51,12 +62,11 @@ void add_named(std::vector<Cell>& cells, const NamedCell& named) {
     cell.from = base.name;
     cell.sets.insert(cell.sets.end(), named.sets.begin(), named.sets.end());
     if (!named.tasks.empty()) cell.tasks = named.tasks;
+    if (!named.teacher.empty()) cell.teacher = named.teacher;
     add(cells, std::move(cell), named.place);
   }
   if (found) return;
-  std::string names;
-  for (const auto& cell : before) names += (names.empty() ? "" : ", ") + cell.name;
-  throw usage_error(named.place + ": from = \"" + named.from + "\" fits no cell before this one (" + names + ")");
+  throw usage_error(named.place + ": from = \"" + named.from + "\" fits no cell before this one (" + names_of(before) + ")");
 }
 
 }  // namespace

@@ -32,6 +32,7 @@ struct NamedCell {
   std::string name, from;
   std::vector<std::string> sets, tasks;
   std::string place = {};  // "study.toml:12:1", where it is written
+  std::string teacher = {};  // cell that teaches it; empty = none
 };
 
 struct Cell {
@@ -40,14 +41,15 @@ struct Cell {
   std::vector<std::string> sets;            // in the order in which they apply
   std::string from;                         // cell whose checkpoint its training starts from; empty = none
   std::vector<std::string> tasks;           // to evaluate after training
+  std::string teacher = {};                 // cell whose run is its objective.teacher; empty = none
 };
 
 bool matches(const Cell& cell, const Filter& filter);
 // * stands for any letters.
 bool matches_pattern(const std::string& name, const std::string& pattern);
 
-// A cell comes after the one that it starts from. `tasks`: of the cells that name none. Throws usage Errors at the place of a
-// named cell whose name is taken or whose `from` fits no cell before it.
+// A cell comes after those that it starts from and learns from. `tasks`: of the cells that name none. Throws usage Errors at the place of a
+// named cell whose name is taken or whose `from` or `teacher` fits no cell before it.
 std::vector<Cell> expand_cells(const std::vector<Axis>& axes, const std::vector<Filter>& skips,
                                const std::vector<Special>& specials, const std::vector<NamedCell>& named,
                                const std::vector<std::string>& tasks);

@@ -22,6 +22,7 @@ PlannedRun plan_run(const Study& study, const Cell& cell, int64_t seed) {
                  .sets = study.options.set,
                  .folder = run_folder(study, cell.name, seed),
                  .from = cell.from.empty() ? "" : run_folder(study, cell.from, seed),
+                 .teacher = cell.teacher.empty() ? "" : run_folder(study, cell.teacher, seed),
                  .tasks = cell.tasks,
                  .config = {},
                  .facts = {}};
@@ -29,6 +30,7 @@ PlannedRun plan_run(const Study& study, const Cell& cell, int64_t seed) {
   run.sets.push_back("run.name=" + lacuna::quoted(run.folder.filename().string()));
   run.sets.push_back("run.out=" + lacuna::quoted(run.folder.parent_path().string()));
   run.sets.push_back("run.seed=" + std::to_string(seed));
+  if (!run.teacher.empty()) run.sets.push_back("objective.teacher=" + lacuna::quoted(run.teacher.string()));
   if (!run.from.empty()) run.sets.push_back("run.start_from=" + lacuna::quoted(run.from.string()));
   return run;
 }

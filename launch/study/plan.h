@@ -15,6 +15,7 @@ struct PlannedRun {
   std::vector<std::string> sets;   // over the study's base config
   std::filesystem::path folder;    // the run's, STUDY/cells/CELL/seed-N
   std::filesystem::path from;      // the run's folder whose checkpoint it starts from; empty = none
+  std::filesystem::path teacher;   // the run's folder that teaches it; empty = none
   std::vector<std::string> tasks;
   std::string config;              // resolved
   nlohmann::ordered_json facts;    // run_facts, as run.json will have them

@@ -58,20 +58,28 @@ class Runner {
     if (job.over()) finished(end.failures);
   }
 
-  // The job of the cell that this one starts from; null where there is none.
-  const Job* parent(const Job& job) const {
-    return job.run().from.empty() ? nullptr : by_folder_.at(job.run().from.string());
+  // The jobs of the cells that this one starts from and learns from.
+  std::vector<const Job*> before(const Job& job) const {
+    std::vector<const Job*> jobs;
+    for (const auto* folder : {&job.run().from, &job.run().teacher}) {
+      if (!folder->empty()) jobs.push_back(by_folder_.at(folder->string()));
+    }
+    return jobs;
   }
 
   void start_more(StudyEnd& end, const std::function<void(const std::vector<Failure>&)>& finished) {
     for (auto& job : jobs_) {
       if (job.state() != JobState::waiting || count_running() >= study_.options.parallel) continue;
-      const auto* before = parent(job);
-      if (before != nullptr && before->state() == JobState::failed) {
-        job.fail(before->run().cell + ", which it starts from, failed", before->exit_code());
+      const auto needed = before(job);
+      const auto in_state = [&](JobState state) {
+        return std::find_if(needed.begin(), needed.end(), [&](const Job* other) { return other->state() == state; });
+      };
+      if (const auto failed = in_state(JobState::failed); failed != needed.end()) {
+        job.fail((*failed)->run().cell + ", which it starts or learns from, failed", (*failed)->exit_code());
         follow(job, end, finished);
       }
-      if (job.state() != JobState::waiting || (before != nullptr && before->state() != JobState::done)) continue;
+      const auto done = [](const Job* other) { return other->state() == JobState::done; };
+      if (job.state() != JobState::waiting || !std::all_of(needed.begin(), needed.end(), done)) continue;
       if (job.held()) {  // by a child of a study that was killed, which saves and leaves
         screen_.note_once("waiting for the job that holds " + job.run().folder.string());
         continue;

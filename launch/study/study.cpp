@@ -64,13 +64,14 @@ void describe(Visitor& visit, AxisOptions& o) {
 }
 
 struct CellOptions {
-  std::string name, from;
+  std::string name, from, teacher;
   std::vector<std::string> set, tasks;
 };
 template <class Visitor>
 void describe(Visitor& visit, CellOptions& o) {
   visit("name", o.name, "the cell's name, or what follows FROM+");
   visit("from", o.from, "cell whose checkpoint it starts from and whose settings it has; * in it takes every cell that fits");
+  visit("teacher", o.teacher, "cell whose run of the same seed is objective.teacher");
   visit("set", o.set, "section.key=value, over those of the cell that it starts from");
   visit("tasks", o.tasks, "evaluations of this cell; those of the study by default");
 }
@@ -256,7 +257,7 @@ Study read_study(const std::filesystem::path& file, const std::vector<std::strin
   std::vector<NamedCell> named;
   for (const auto* value : tables(table, "cell")) {
     const auto o = section_at("cell", *value->as<TomlTable>(), value->place).read<CellOptions>();
-    named.push_back({check_name(o.name, value->place), o.from, o.set, o.tasks, value->place.text()});
+    named.push_back({check_name(o.name, value->place), o.from, o.set, o.tasks, value->place.text(), o.teacher});
   }
   study.cells = expand_cells(axes, skips, specials, named, study.options.tasks);
   if (study.cells.empty()) throw root.place.error("the study has no cells; give it an [[axis]] or a [[cell]]");

@@ -92,6 +92,14 @@ TEST_F(StudyTest, ACellGoesOnFromAnotherWithItsSettings) {
   EXPECT_EQ(cell.tasks, Words{"needle"});
 }
 
+TEST_F(StudyTest, ACellLearnsFromAnother) {
+  const auto study = read("[[cell]]\nname = \"taught\"\nteacher = \"causal-lm\"\nset = [\"run.steps=2\"]\n");
+  EXPECT_EQ(study.cell("taught").teacher, "causal-lm");
+  EXPECT_EQ(study.cell("taught").from, "");
+  EXPECT_EQ(study.cell("taught").sets, Words{"run.steps=2"});
+  refuses("teacher = \"causal-ml\" is no cell before this one (causal-lm", "[[cell]]\nname = \"x\"\nteacher = \"causal-ml\"\n");
+}
+
 TEST_F(StudyTest, AStarMakesOneCellForEveryOneThatFits) {
   const auto study = read("[[cell]]\nname = \"tuned\"\nfrom = \"*-span\"\n[[cell]]\nname = \"more\"\nfrom = \"*+tuned\"\n");
   EXPECT_EQ(study.cells.size(), 8u);
