@@ -1,4 +1,5 @@
 #include "launch/assemble.h"
+#include "launch/frames.h"
 
 #include <ATen/ops/empty.h>
 
@@ -49,19 +50,22 @@ Layout lay_out(const Experiment& e, int world, Purpose purpose) {
     throw e.batch_section.error("micro_size",
                                 std::to_string(micro) + " does not divide the " + std::to_string(rows) + " rows of a data rank");
   }
-  if (e.parallel.sequence && e.batch.sequence_length % tensor != 0) {
+  const bool reads_frames = find_architecture(e.architecture).offers(e.architecture, 1).modality == "frames";
+  const int64_t length = reads_frames ? grid_of(e, vocabulary_of(e).frames)->patches() : e.batch.sequence_length;
+  if (!reads_frames && e.parallel.sequence && length % tensor != 0) {
     throw e.batch_section.error("sequence_length", std::to_string(e.batch.sequence_length) + " positions do not divide over " +
                                                        std::to_string(tensor) + " tensor ranks; use a multiple of " +
                                                        std::to_string(tensor) + ", or set parallel.sequence = false");
   }
   const auto device = choose_device(e, purpose);
   for (const auto& task : e.evaluate.tasks) find_evaluation(task);
-  const int64_t tokens = global * e.batch.sequence_length;
+  const int64_t tokens = global * length;
   const int64_t steps = e.run.steps > 0 ? e.run.steps : (e.run.tokens + tokens - 1) / tokens;
   return {.world = world,
           .data = static_cast<int>(data),
           .tensor = static_cast<int>(tensor),
           .steps = steps,
+          .row_length = length,
           .rows_per_rank = rows,
           .micro_size = micro,
           .tokens_per_step = tokens,
@@ -102,6 +106,14 @@ Vocabulary vocabulary_of(const Experiment& e) {
   }
   const auto& first = files.front();
   const auto spec = corpus_spec(first);
+  if (spec.frames.bins > 0) {
+    if (files.size() < e.data.train.size() + e.data.validation.paths.size()) {
+      throw e.data_section.error("train", "names a task beside corpora of frames, and tasks are texts");
+    }
+    const Vocabulary vocabulary{.tokenizer = nullptr, .frames = spec.frames};
+    check_tokenizer(files, vocabulary, first);
+    return vocabulary;
+  }
   if (!spec.tokenizer) {
     throw data_error(first + " was made without a tokenizer, which a run keeps with its checkpoints; make it with lacuna prepare");
   }
@@ -111,6 +123,7 @@ Vocabulary vocabulary_of(const Experiment& e) {
 }
 
 void check_tokenizer(const std::vector<std::string>& corpora, const Vocabulary& vocabulary, const std::string& origin) {
+  if (!vocabulary.tokenizer) return check_frames(corpora, vocabulary.frames, origin);
   const auto identity = [](const Tokenizer& tokenizer) { return tokenizer.name() + tokenizer.serialize(); };
   const auto expected = identity(*vocabulary.tokenizer);
   for (const auto& path : corpora) {
@@ -131,6 +144,7 @@ void check_corpora(const Checkpoint& checkpoint, const std::map<std::string, std
 }
 
 TensorSlice vocabulary_slice(const Vocabulary& v) {
+  if (!v.tokenizer) return frames_slice(v.frames);
   const auto blob = v.tokenizer->serialize();
   auto bytes = at::empty({static_cast<int64_t>(blob.size())}, at::kByte);
   std::memcpy(bytes.data_ptr(), blob.data(), blob.size());
@@ -139,27 +153,30 @@ TensorSlice vocabulary_slice(const Vocabulary& v) {
 
 Vocabulary vocabulary_of(const Checkpoint& checkpoint) {
   for (const auto& name : checkpoint.names()) {
+    if (name == kFramesName) return {.tokenizer = nullptr, .frames = frames_of(checkpoint.read(name))};
     if (!name.starts_with(kTokenizerPrefix)) continue;
     const auto bytes = checkpoint.read(name);
     const std::string_view blob(static_cast<const char*>(bytes.const_data_ptr()), static_cast<size_t>(bytes.numel()));
     const auto tokenizer = make_tokenizer(name.substr(kTokenizerPrefix.size()), blob);
     return {.tokenizer = tokenizer, .size = tokenizer->vocabulary_size()};
   }
-  throw checkpoint_error(checkpoint.folder().string() + " holds no tokenizer");
+  throw checkpoint_error(checkpoint.folder().string() + " holds neither a tokenizer nor a size of frames");
 }
 
 std::unique_ptr<Objective> make_objective(const Experiment& e, const Vocabulary& vocabulary) {
   const auto offers = find_architecture(e.architecture).offers(e.architecture, 1);
   const auto tokenizer = vocabulary.tokenizer;
-  return find_objective(e.objective)
-      .make(e.objective, {.length = e.batch.sequence_length,
-                          .tokenizer_size = vocabulary.size,
-                          .end_token = tokenizer->end_token(),
-                          .document_mask = e.data.document_mask,
-                          .rows_per_step = e.batch.global_size,
-                          .encoder = offers.encoder,
-                          .visibility = offers.visibility,
-                          .begins_word = [tokenizer](int32_t token) { return tokenizer->begins_word(token); }});
+  RowContext context{.length = e.batch.sequence_length,
+                     .tokenizer_size = vocabulary.size,
+                     .end_token = tokenizer ? tokenizer->end_token() : -1,
+                     .document_mask = e.data.document_mask,
+                     .rows_per_step = e.batch.global_size,
+                     .encoder = offers.encoder,
+                     .visibility = offers.visibility,
+                     .grid = grid_of(e, vocabulary.frames),
+                     .begins_word = {}};
+  if (tokenizer) context.begins_word = [tokenizer](int32_t token) { return tokenizer->begins_word(token); };
+  return find_objective(e.objective).make(e.objective, context);
 }
 
 std::vector<std::shared_ptr<const Corpus>> open_corpora(const std::vector<std::string>& paths, const Objective& objective) {
@@ -177,6 +194,9 @@ void check_evaluations(const Experiment& e, const std::vector<std::string>& task
                             .tokenizer = vocabulary.tokenizer,
                             .length = e.batch.sequence_length};
   for (const auto& task : tasks) {
+    if (!vocabulary.tokenizer && !find_evaluation(task).reads_frames) {
+      throw e.evaluate_section.error("tasks", task + " judges texts, and the network reads frames");
+    }
     if (const auto reason = find_evaluation(task).make()->misfit(plan)) {
       throw e.evaluate_section.error("tasks", task + " cannot judge this run: " + *reason);
     }
@@ -199,12 +219,13 @@ std::vector<std::pair<std::string, std::unique_ptr<Evaluation>>> make_evaluation
 void check_fit(const Experiment& e, int64_t tensor_size) {
   const auto& objective = find_objective(e.objective);
   const auto& architecture = find_architecture(e.architecture);
-  const auto reason = misfit(objective.needs(e.objective), architecture.offers(e.architecture, tensor_size));
+  const auto offers = architecture.offers(e.architecture, tensor_size);
+  const auto reason = misfit(objective.needs_on(offers.modality, e.objective), offers);
   if (reason) {
     throw e.architecture.error("kind", std::string(objective.name) + " does not fit " + std::string(architecture.name) + ": " +
                                            *reason + " (lacuna inspect --catalog shows the pairs that fit)");
   }
-  if (e.data.document_mask && !architecture.offers(e.architecture, tensor_size).documents) {
+  if (e.data.document_mask && !offers.documents) {
     throw e.data_section.error("document_mask", std::string(architecture.name) +
                                                     " does not keep the documents of a row apart; set it to false");
   }
@@ -215,6 +236,8 @@ bool uses_fused_kernels(const Experiment& e) { return e.precision.compute == Com
 std::unique_ptr<Network> make_network(const Experiment& e, const Vocabulary& vocabulary, Objective& objective, Mesh& mesh) {
   check_fit(e, mesh.tensor().size());
   const auto offers = find_architecture(e.architecture).offers(e.architecture, mesh.tensor().size());
+  const auto grid = grid_of(e, vocabulary.frames);
+  const int64_t length = grid ? grid->patches() : e.batch.sequence_length;
   if (offers.bytes && vocabulary.tokenizer->name() != "bytes") {
     throw e.architecture.error("kind", "the network reads bytes, and the corpora were made with --tokenizer " +
                                            vocabulary.tokenizer->name() + "; prepare them with --tokenizer bytes");
@@ -223,13 +246,14 @@ std::unique_ptr<Network> make_network(const Experiment& e, const Vocabulary& voc
   const ModelContext context{.mesh = mesh,
                              .parameters = network->table,
                              .vocabulary_size = vocabulary.size + objective.needs().num_special_tokens,
-                             .max_length = e.batch.sequence_length + (objective.needs().withheld_positions ? 1 : 0),
+                             .max_length = length + (objective.needs().withheld_positions ? 1 : 0),
                              .seed = static_cast<uint64_t>(e.run.seed),
                              .operations = e.run.reference_kernels ? reference_operations() : kernel_operations(),
                              .fused = uses_fused_kernels(e),
                              .recompute = e.parallel.recompute,
                              .sequence = e.parallel.sequence,
-                             .deterministic = e.run.deterministic};
+                             .deterministic = e.run.deterministic,
+                             .grid = grid};
   network->architecture = find_architecture(e.architecture).make(e.architecture, context);
   objective.build(context, *network->architecture);
   network->parameters = network->table.list(*network->architecture);

@@ -3,6 +3,7 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,9 +26,10 @@ namespace lacuna {
 struct Layout {
   int world, data, tensor;
   int64_t steps;            // of the whole run
+  int64_t row_length;       // T, positions of a row: tokens or patches
   int64_t rows_per_rank;    // of one step
   int64_t micro_size;       // rows of one micro-batch
-  int64_t tokens_per_step;  // over the world
+  int64_t tokens_per_step;  // over the world; patches of corpora of frames
   at::DeviceType device;
 };
 // Throws usage errors at the keys that do not fit the world or one another.
@@ -45,15 +47,16 @@ std::string resolved_config(const Experiment& experiment);
 // rank, before MPI is up.
 void probe_corpora(const Experiment& experiment);
 
-// What texts are made of: shared by all corpora of a run, kept in its checkpoints.
+// What samples are made of: shared by all corpora of a run, kept in its checkpoints.
 struct Vocabulary {
-  std::shared_ptr<const Tokenizer> tokenizer;
-  int64_t size = 0;  // the tokenizer's ids, its end token included
+  std::shared_ptr<const Tokenizer> tokenizer;  // null of corpora of frames
+  int64_t size = 0;                            // the tokenizer's ids, its end token included
+  FrameSpec frames = {};                       // of corpora of frames, those of the first
 };
-// Throws a data error if the corpora were not made with one tokenizer.
+// Throws a data error if the corpora were not made with one tokenizer, or their frames have different sizes.
 Vocabulary vocabulary_of(const Experiment& experiment);
 Vocabulary vocabulary_of(const Checkpoint& checkpoint);
-// Throws a data error where a corpus was made with another tokenizer than `vocabulary`.
+// Throws a data error where a corpus was made with another tokenizer than `vocabulary`, or its frames have another size.
 void check_tokenizer(const std::vector<std::string>& corpora, const Vocabulary& vocabulary, const std::string& origin);
 // Throws a data error where a corpus that the checkpoint was trained on has other contents now: a resumed run would not be the
 // same run.
@@ -61,8 +64,12 @@ void check_corpora(const Checkpoint& checkpoint, const std::map<std::string, std
 // Path, or the name of a task and its place in the mixture -> content hash of the training corpora.
 std::map<std::string, std::string> corpus_hashes(const Experiment& experiment, const Vocabulary& vocabulary,
                                                  const Objective& objective);
-// The tokenizer as a tensor to be saved with a checkpoint, so that it needs no other file.
+// The tokenizer, or the size of frames, as a tensor to be saved with a checkpoint, so that it needs no other file.
 TensorSlice vocabulary_slice(const Vocabulary& vocabulary);
+
+// How the experiment's network cuts rows of such frames; nothing on text. Throws usage errors where the network reads the other kind of
+// corpus, or its patches do not divide a row.
+std::optional<PatchGrid> grid_of(const Experiment& experiment, const FrameSpec& frames);
 
 std::unique_ptr<Objective> make_objective(const Experiment& experiment, const Vocabulary& vocabulary);
 std::vector<std::shared_ptr<const Corpus>> open_corpora(const std::vector<std::string>& paths, const Objective& objective);

@@ -56,7 +56,7 @@ double hidden_size(const Network& network) {
 }
 
 ModelWork work_of(const Experiment& e, const Layout& layout, const Network& network) {
-  return network.architecture->work(layout.micro_size, e.batch.sequence_length, e.precision.compute == Compute::bf16 ? 2 : 4);
+  return network.architecture->work(layout.micro_size, layout.row_length, e.precision.compute == Compute::bf16 ? 2 : 4);
 }
 
 MemoryEstimate memory_of_process(const Experiment& e, const Layout& layout, const Network& network, double columns) {
@@ -64,7 +64,7 @@ MemoryEstimate memory_of_process(const Experiment& e, const Layout& layout, cons
   const double optimizer = parameters / sharding_of(e, layout, 0).ranks * static_cast<double>(find_optimizer(e.optimizer).states);
   const auto work = work_of(e, layout, network);
   const double activations = kHeapHoles * (work.kept_bytes + work.transient_bytes);
-  const double rows = static_cast<double>(layout.micro_size * e.batch.sequence_length);
+  const double rows = static_cast<double>(layout.micro_size * layout.row_length);
   // The loss keeps its weight's gradient until backward adds it, and a chunk of logits.
   const double head = 4 * (hidden_size(network) * columns + std::min(kLogitChunk, rows * columns));
   // While a checkpoint is written, training goes on beside the copy; after the last step the copy takes the activations' place.
@@ -90,7 +90,7 @@ MemoryEstimate memory_of_gpu(const Experiment& e, const Layout& layout, const Ne
     attention = std::max(attention, 4 * queries * static_cast<double>(a.head_size + 1) +
                                         (e.run.deterministic ? 2 * queries * static_cast<double>(a.length) : 0));
   }
-  const double rows = std::min<double>(static_cast<double>(layout.micro_size * e.batch.sequence_length), kLogitRowsOfDevice);
+  const double rows = std::min<double>(static_cast<double>(layout.micro_size * layout.row_length), kLogitRowsOfDevice);
   // A chunk of logits has gone when backward is at its widest.
   const double weight_gradient = 4 * hidden_size(network) * columns;
   const double logits = element_size * rows * columns;
@@ -113,6 +113,15 @@ std::string milliseconds(double seconds) {
 std::string products_of(const Experiment& e) {
   if (e.precision.compute == Compute::bf16) return "of bf16, summed in fp32 (cuBLAS may not reduce in bf16)";
   return e.precision.tf32 ? "of fp32 in TF32 (precision.tf32)" : "of fp32 in fp32 (TF32 off)";
+}
+
+// What rows are made of.
+std::string material(const Experiment& e, const Layout& layout, const Vocabulary& v) {
+  const auto count = [](int64_t value) { return format_count(static_cast<double>(value)); };
+  if (v.tokenizer) return count(v.size) + " (" + v.tokenizer->name() + "), padded to " + count(padded_vocabulary(v.size));
+  const auto grid = *grid_of(e, v.frames);
+  return count(v.frames.bins) + " bins, " + count(grid.frames) + " frames a row in " + count(layout.row_length) + " patches of " +
+         count(grid.patch_bins) + " x " + count(grid.patch_frames);
 }
 
 }  // namespace
@@ -152,8 +161,8 @@ Table describe_run(const Experiment& e, const Layout& layout, const Objective& o
                    const Vocabulary& vocabulary) {
   const auto parameters = static_cast<double>(count_parameters(network));
   const auto memory = estimate_memory(e, layout, network, vocabulary);
-  const auto backends = network.architecture->backends(layout.micro_size, e.batch.sequence_length, e.data.document_mask);
-  const double flops = flops_per_token(objective, *network.architecture, e.batch.sequence_length);
+  const auto backends = network.architecture->backends(layout.micro_size, layout.row_length, e.data.document_mask);
+  const double flops = flops_per_token(objective, *network.architecture, layout.row_length);
   const auto count = [](int64_t value) { return format_count(static_cast<double>(value)); };
   const bool on_gpu = layout.device != at::kCPU;
   Table table{
@@ -161,8 +170,7 @@ Table describe_run(const Experiment& e, const Layout& layout, const Objective& o
       {"objective", std::string(find_objective(e.objective).name)},
       {"architecture", std::string(find_architecture(e.architecture).name)},
       {"parameters", format_count(parameters)},
-      {"vocabulary", count(vocabulary.size) + " (" + vocabulary.tokenizer->name() + "), padded to " +
-                         count(padded_vocabulary(vocabulary.size))},
+      {vocabulary.tokenizer ? "vocabulary" : "frames", material(e, layout, vocabulary)},
       {"ranks",
        std::to_string(layout.world) + " = data " + std::to_string(layout.data) + " x tensor " + std::to_string(layout.tensor)},
       {"optimizer's state", !e.parallel.shard_optimizer ? "whole on every data rank"
@@ -172,8 +180,8 @@ Table describe_run(const Experiment& e, const Layout& layout, const Objective& o
                      (on_gpu ? ", " + describe_blocks(e, backends) : "") +
                      (on_gpu && !has_gpu() ? "; this machine has none" : "")},
       {"attention", backends.attention},
-      {"step", count(e.batch.global_size) + " rows x " + count(e.batch.sequence_length) + " = " + count(layout.tokens_per_step) +
-                   " tokens, " + count(layout.rows_per_rank / layout.micro_size) + " micro-batches of " +
+      {"step", count(e.batch.global_size) + " rows x " + count(layout.row_length) + " = " + count(layout.tokens_per_step) +
+                   (vocabulary.tokenizer ? " tokens, " : " patches, ") + count(layout.rows_per_rank / layout.micro_size) + " micro-batches of " +
                    count(layout.micro_size) + " rows a rank"},
       {"steps", count(layout.steps) + " = " + count(layout.steps * layout.tokens_per_step) + " tokens"},
       {"FLOPs per token", format_count(flops)},
@@ -189,7 +197,7 @@ Table describe_cost(const Experiment& e, const Layout& layout, const Objective& 
                     const MachineRates& rates) {
   const auto cost = predict(cost_of(e, layout, network), rates);
   const double seconds = cost.total(), tokens = static_cast<double>(layout.tokens_per_step) / seconds;
-  const double flops = tokens * flops_per_token(objective, *network.architecture, e.batch.sequence_length) / layout.world;
+  const double flops = tokens * flops_per_token(objective, *network.architecture, layout.row_length) / layout.world;
   const auto promised = promised_flops(rates.gpu, e.precision);
   Table table{{"predicted step", milliseconds(seconds) + " on " + std::to_string(layout.world) + " x " + rates.gpu},
               {"  products", milliseconds(cost.products)},

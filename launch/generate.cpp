@@ -27,6 +27,7 @@ int generate(const GenerateArguments& arguments) {
   const DeviceSession device(choose_device(saved), saved);
   const auto mesh = under_mpi() ? make_device_mesh(mpi.size(), device.device()) : make_self_mesh();
   const auto restored = restore_network(arguments.where, sets, *mesh, device.device());
+  if (!restored.vocabulary.tokenizer) throw usage_error("the network reads frames; only one that was trained on text continues a prompt");
   const auto& tokenizer = *restored.vocabulary.tokenizer;
   std::vector<int32_t> tokens;
   tokenizer.encode(arguments.prompt, tokens);

@@ -11,6 +11,7 @@
 #include "launch/assemble.h"
 #include "launch/commands.h"
 #include "launch/environment.h"
+#include "launch/gallery.h"
 #include "trainer/checkpoint/checkpoints.h"
 #include "trainer/checkpoint/run_lock.h"
 
@@ -22,7 +23,7 @@ using Json = nlohmann::ordered_json;
 struct InspectArguments {
   std::string path;
   std::vector<std::string> sets;
-  bool catalog = false, keys = false, batch = false, machine = false, json = false, verify = false;
+  bool catalog = false, keys = false, batch = false, gallery = false, machine = false, json = false, verify = false;
   int64_t step = 1;
 };
 
@@ -72,6 +73,10 @@ int inspect(const InspectArguments& arguments) {
   if (launcher_rank() != 0) return 0;  // one rank's word is enough
   if (arguments.keys) {
     std::printf("%s", config_reference().c_str());
+    return 0;
+  }
+  if (arguments.gallery) {
+    std::printf("%s\n", write_gallery(arguments.path, arguments.sets).c_str());
     return 0;
   }
   const auto result = arguments.catalog ? inspect_catalog() : inspect_path(arguments);
@@ -191,6 +196,8 @@ void add_inspect(CLI::App& program, Command& chosen) {
   command->add_flag("--catalog", arguments->catalog, "every objective, architecture and evaluation, and which pairs fit");
   command->add_flag("--keys", arguments->keys, "every key of a config with its default, accepted values and meaning");
   command->add_flag("--batch", arguments->batch, "what the config's objective makes of a step's rows");
+  command->add_flag("--gallery", arguments->gallery,
+                    "write gallery.html into the run's folder: what the network was shown of recordings or pictures, and what it paints");
   command->add_flag(
       "--machine", arguments->machine,
       "measure this machine's rates, under mpirun its links too, for train --dry-run; they are kept in the cache folder");

@@ -20,7 +20,25 @@ Json booleans(const at::Tensor& row) {
   return list;
 }
 
+Json shape_of(const at::Tensor& row) { return Json(row.sizes().vec()); }
+
+// Of patches: which are masked, and the shapes of what would fill pages.
+Json row_of_patches(const Batch& batch, int64_t b) {
+  Json row{{"values", shape_of(batch.values[b])}};
+  if (batch.masked.defined()) row["mask"] = values<int32_t>(batch.masked[b].to(at::kInt));
+  if (batch.keys.defined()) row["keys"] = values<int32_t>(batch.keys[b].to(at::kInt));
+  if (batch.weights.defined()) row["weights"] = values<float>(batch.weights[b]);
+  if (batch.targets.defined()) row["targets"] = values<int32_t>(batch.targets[b]);
+  if (batch.value_targets.defined()) row["value_targets"] = shape_of(batch.value_targets[b]);
+  if (batch.value_weights.defined()) row["value_weights"] = values<float>(batch.value_weights[b].sum(-1));
+  for (const auto& [name, tensor] : {std::pair{"segments", &batch.segments}, {"positions", &batch.positions}}) {
+    if (tensor->defined()) row[name] = values<int32_t>((*tensor)[b]);
+  }
+  return row;
+}
+
 Json row_of(const Batch& batch, int64_t b) {
+  if (batch.values.defined()) return row_of_patches(batch, b);
   Json row{{"tokens", values<int32_t>(batch.tokens[b])},
            {"targets", values<int32_t>(batch.targets[b])},
            {"weights", values<float>(batch.weights[b])}};

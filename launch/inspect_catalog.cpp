@@ -16,8 +16,8 @@ using Json = nlohmann::ordered_json;
 // Settings of an architecture that are tried until the pair fits, the default first.
 const std::vector<std::pair<std::string, std::string>> kAttempts{{"", ""}, {"visibility", "full"}, {"visibility", "prefix"}};
 
-Json pair(const ObjectiveEntry& objective, const ArchitectureEntry& architecture) {
-  const auto needs = objective.needs(Section());
+Json pair(const ObjectiveEntry& objective, const ArchitectureEntry& architecture, std::string_view modality) {
+  const auto needs = objective.needs_on(modality, Section());
   Json entry{{"objective", objective.name},
              {"architecture", architecture.name},
              {"with", Json::object()},
@@ -47,16 +47,23 @@ Json pair(const ObjectiveEntry& objective, const ArchitectureEntry& architecture
 Json inspect_catalog() {
   Json catalog{
       {"objectives", Json::array()}, {"architectures", Json::array()}, {"evaluations", Json::array()}, {"tasks", Json::array()},
-      {"pairs", Json::array()}};
-  const auto describe = [](const auto& e) {
-    return Json{{"name", e.name}, {"modalities", {e.modality}}, {"summary", e.summary}, {"paper", e.paper}};
+      {"pairs", Json::array()}, {"pairs_on_frames", Json::array()}};
+  const auto describe = [](const auto& e, Json modalities) {
+    return Json{{"name", e.name}, {"modalities", std::move(modalities)}, {"summary", e.summary}, {"paper", e.paper}};
   };
-  for (const auto& o : objectives()) catalog["objectives"].push_back(describe(o));
-  for (const auto& a : architectures()) catalog["architectures"].push_back(describe(a));
+  for (const auto& o : objectives()) {
+    auto modalities = Json::array({o.modalities[0]});
+    if (!o.modalities[1].empty()) modalities.push_back(o.modalities[1]);
+    catalog["objectives"].push_back(describe(o, modalities));
+  }
+  for (const auto& a : architectures()) catalog["architectures"].push_back(describe(a, Json::array({a.modality})));
   for (const auto& e : evaluations()) catalog["evaluations"].push_back({{"name", e.name}, {"summary", e.summary}});
   for (const auto& t : tasks()) catalog["tasks"].push_back({{"name", t.name}, {"summary", t.summary}});
   for (const auto& o : objectives()) {
-    for (const auto& a : architectures()) catalog["pairs"].push_back(pair(o, a));
+    for (const auto& a : architectures()) {
+      catalog["pairs"].push_back(pair(o, a, o.modalities[0]));
+      if (o.modalities[1] == "frames") catalog["pairs_on_frames"].push_back(pair(o, a, "frames"));
+    }
   }
   return catalog;
 }

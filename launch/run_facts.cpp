@@ -18,7 +18,7 @@ int64_t count_parameters(const Network& network) {
 }
 
 nlohmann::ordered_json run_facts(const Experiment& e, const Layout& layout, const Network& network, const Objective& objective) {
-  const double flops = flops_per_token(objective, *network.architecture, e.batch.sequence_length);
+  const double flops = flops_per_token(objective, *network.architecture, layout.row_length);
   char host[256] = "";
   ::gethostname(host, sizeof host - 1);
   return {{"objective", find_objective(e.objective).name},

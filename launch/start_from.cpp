@@ -8,8 +8,13 @@ namespace lacuna {
 std::optional<Checkpoint> open_origin(const Experiment& e, const Vocabulary& vocabulary) {
   if (e.run.start_from.empty()) return std::nullopt;
   auto origin = open_checkpoint(e.run.start_from, Verify::full);
-  const auto saved = vocabulary_of(origin).tokenizer;
-  if (saved->name() != vocabulary.tokenizer->name() || saved->serialize() != vocabulary.tokenizer->serialize()) {
+  const auto kept = vocabulary_of(origin);
+  const auto saved = kept.tokenizer;
+  if (!saved != !vocabulary.tokenizer || kept.frames.bins != vocabulary.frames.bins || kept.frames.channels != vocabulary.frames.channels) {
+    throw e.run_section.error("start_from", origin.folder().string() + " was trained on other samples than data.train's: texts, or "
+                                            "frames of another size");
+  }
+  if (saved && saved->name() + saved->serialize() != vocabulary.tokenizer->name() + vocabulary.tokenizer->serialize()) {
     throw e.run_section.error("start_from", origin.folder().string() +
                                                 " was trained with another tokenizer than data.train's; prepare the corpora with its");
   }

@@ -209,7 +209,7 @@ int train(const TrainArguments& arguments) {
                    .steps_in_flight = device.is_cpu() ? 0 : 2,
                    .record_graphs = !device.is_cpu() && experiment.run.cuda_graphs && experiment.run.fault.empty() &&
                                     uses_fused_kernels(experiment),
-                   .flops_per_token = flops_per_token(*objective, *network->architecture, experiment.batch.sequence_length)});
+                   .flops_per_token = flops_per_token(*objective, *network->architecture, layout.row_length)});
   const FailureNote training(run.folder, [&trainer] { return trainer.step_done(); });
   running = &trainer;
   const auto end = trainer.run();

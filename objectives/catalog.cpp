@@ -4,6 +4,7 @@
 #include "objectives/future_token.h"
 #include "objectives/mask_enhanced.h"
 #include "objectives/masked_language.h"
+#include "objectives/masked_spectrogram.h"
 #include "objectives/next_token.h"
 #include "objectives/position.h"
 #include "objectives/prefix_language.h"
@@ -16,10 +17,10 @@ namespace {
 
 template <class O>
 constexpr ObjectiveEntry entry(std::string_view name, std::string_view modality, std::string_view summary,
-                               std::string_view paper) {
+                               std::string_view paper, std::string_view also = "") {
   using Options = typename O::Options;
   return {name,
-          modality,
+          {modality, also},
           summary,
           paper,
           [](const Section& section) { return O::needs(section.read<Options>()); },
@@ -41,13 +42,21 @@ constexpr std::array kObjectives{
     entry<SpanCorruption>("span_corruption", "text", "write out masked spans", "Raffel et al. 2020"),
     entry<FutureToken>("future_token", "text", "predict several tokens ahead from every position", "Walker 2024"),
     entry<Energy>("energy", "text", "descend on candidates for the next token to the least energy", "Gladstone et al. 2025"),
-    entry<Position>("position", "text", "find the place of tokens whose position is withheld", "Wang et al. 2023"),
+    entry<Position>("position", "text", "find the place of tokens or patches whose position is withheld", "Wang et al. 2023",
+                    "frames"),
+    entry<MaskedSpectrogram>("masked_spectrogram", "frames", "reconstruct hidden parts of spectrograms or pictures", "Gong et al. 2022"),
     entry<PrefixLanguage>("prefix_language", "text", "go on after a prefix that is seen whole", "Raffel et al. 2020"),
 };
 
 }  // namespace
 
 std::span<const ObjectiveEntry> objectives() { return kObjectives; }
+
+Needs ObjectiveEntry::needs_on(std::string_view modality, const Section& section) const {
+  auto asked = needs(section);
+  if (modality == modalities[1]) asked.modality = modality;
+  return asked;
+}
 
 const ObjectiveEntry& find_objective(const Section& section) { return find_kind(objectives(), section, "next_token"); }
 

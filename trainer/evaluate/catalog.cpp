@@ -19,8 +19,8 @@ namespace lacuna {
 namespace {
 
 template <class E>
-constexpr EvaluationEntry entry(std::string_view name, std::string_view summary) {
-  return {name, summary, []() -> std::unique_ptr<Evaluation> { return std::make_unique<E>(); }};
+constexpr EvaluationEntry entry(std::string_view name, std::string_view summary, bool reads_frames = false) {
+  return {name, summary, []() -> std::unique_ptr<Evaluation> { return std::make_unique<E>(); }, reads_frames};
 }
 // Of a generated task that has nothing to add to the common figures.
 std::unique_ptr<Evaluation> by_task(std::string_view task, std::vector<std::vector<std::string>> crossed = {}) {
@@ -28,7 +28,7 @@ std::unique_ptr<Evaluation> by_task(std::string_view task, std::vector<std::vect
 }
 
 constexpr std::array kEvaluations{
-    entry<LossEvaluation>("loss", "mean loss, perplexity and bits per byte on the validation corpora"),
+    entry<LossEvaluation>("loss", "mean loss on the validation corpora; of texts perplexity and bits per byte", true),
     entry<ChoicesEvaluation>("choices", "multiple choice by log-likelihood, from files of JSON lines"),
     EvaluationEntry{"needle", "a number hidden in held-out text, by depth and length",
                     [] {

@@ -10,6 +10,7 @@ namespace lacuna {
 struct EvaluationEntry {
   std::string_view name, summary;
   std::unique_ptr<Evaluation> (*make)();
+  bool reads_frames = false;  // judges networks that read frames, too or alone
 };
 
 std::span<const EvaluationEntry> evaluations();

@@ -6,6 +6,7 @@
 #include "trainer/model/decoder.h"
 #include "trainer/model/encoder_decoder.h"
 #include "trainer/model/energy_decoder.h"
+#include "trainer/model/patch_encoder.h"
 
 namespace lacuna {
 namespace {
@@ -37,6 +38,8 @@ constexpr std::array kArchitectures{
                     "Neitemeier et al. 2025"),
     entry<EnergyDecoder>("energy_decoder", "text", "a causal decoder with a second stream, of candidates for the next token",
                          "Gladstone et al. 2025"),
+    entry<PatchEncoder>("patch_encoder", "frames", "a fully visible stack of transformer blocks over patches of spectrograms or pictures",
+                        "Gong et al. 2022"),
 };
 
 }  // namespace

@@ -27,7 +27,9 @@ DecoderOptions with_defaults(DecoderOptions o) {
 }  // namespace
 
 DecoderBlock::DecoderBlock(const ModelContext& context, const DecoderOptions& o, int64_t layer)
-    : dropout_(o.dropout), random_(Random(context.seed, 1).fork("dropout").fork(static_cast<uint64_t>(layer))) {
+    : dropout_(o.dropout),
+      post_norm_(o.post_norm),
+      random_(Random(context.seed, 1).fork("dropout").fork(static_cast<uint64_t>(layer))) {
   const bool bias = o.bias == BiasKind::all;
   const double branches = o.partial_attention ? 3 : 2;
   const double output_deviation = 0.02 / std::sqrt(branches * static_cast<double>(o.num_layers));
@@ -57,8 +59,9 @@ at::Tensor DecoderBlock::drop(const at::Tensor& x, const StreamLayout& stream, s
 at::Tensor DecoderBlock::forward(at::Tensor x, const StreamLayout& stream, const AttentionPattern& pattern,
                                  const RotaryAngles* angles, KeyValueCache* cache, const at::Tensor& stream_positions,
                                  const AttentionPattern* source) const {
-  const auto mixed = attention_->forward(attention_norm_->forward(x), stream, pattern, angles, cache);
+  const auto mixed = attention_->forward(post_norm_ ? x : attention_norm_->forward(x), stream, pattern, angles, cache);
   x = x + drop(mixed, stream, "attention", stream_positions);
+  if (post_norm_) x = attention_norm_->forward(x);
   if (partial_) {
     const auto normed = partial_norm_->forward(x);
     auto read = cache != nullptr ? cache->source : KeyValues{};
@@ -66,7 +69,9 @@ at::Tensor DecoderBlock::forward(at::Tensor x, const StreamLayout& stream, const
     if (cache != nullptr) cache->source = read;
     x = x + drop(partial_->forward(normed, stream, read, *source), stream, "partial", stream_positions);
   }
-  return x + drop(feed_forward_->forward(feed_forward_norm_->forward(x), stream), stream, "feed_forward", stream_positions);
+  const auto fed = feed_forward_->forward(post_norm_ ? x : feed_forward_norm_->forward(x), stream);
+  x = x + drop(fed, stream, "feed_forward", stream_positions);
+  return post_norm_ ? feed_forward_norm_->forward(x) : x;
 }
 
 ResidualStream DecoderBlock::forward(ResidualStream x, const StreamLayout& stream, const PackedAttentionShape& pattern,

@@ -46,6 +46,7 @@ struct DecoderOptions {
   bool partial_attention = false;
   bool type_embedding = false;
   bool separate_positions = false;
+  bool post_norm = false;  // of blocks that others are made of; a Decoder has none
 };
 template <class Visitor>
 void describe(Visitor& visit, DecoderOptions& o) {
@@ -77,7 +78,8 @@ struct BlockParts {
   std::shared_ptr<FeedForward> feed_forward;
 };
 
-// One block: x + attention(norm(x)), where there is one + partial_attention(norm(x)), then + feed_forward(norm(x)).
+// One block: x + attention(norm(x)), where there is one + partial_attention(norm(x)), then + feed_forward(norm(x)). With
+// post_norm, composed alone: norm(x + attention(x)), then norm(x + feed_forward(x)).
 class DecoderBlock : public torch::nn::Module {
  public:
   DecoderBlock(const ModelContext& context, const DecoderOptions& options, int64_t layer);
@@ -94,6 +96,7 @@ class DecoderBlock : public torch::nn::Module {
                   const at::Tensor& stream_positions) const;
 
   double dropout_;
+  bool post_norm_;
   Random random_;
   std::shared_ptr<Norm> attention_norm_, feed_forward_norm_;
   std::shared_ptr<Attention> attention_;
