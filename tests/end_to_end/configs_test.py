@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import tomllib
 import unittest
+import wave
 
 SOURCE = pathlib.Path(os.environ.get("LACUNA_SOURCE", pathlib.Path(__file__).resolve().parents[2]))
 PROGRAM = pathlib.Path(os.environ.get("LACUNA", SOURCE / "build/release/bin/lacuna"))
@@ -79,9 +80,17 @@ class Configs(unittest.TestCase):
         cls.corpus = cls.folder / "corpus.h5"
         made = lacuna("prepare", "--text", text, "--out", cls.corpus)
         assert made.returncode == 0, made.stderr
+        sound = cls.folder / "sound.wav"
+        with wave.open(str(sound), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(bytes(range(256)) * 32)
+        cls.frames = cls.folder / "frames.h5"
+        made = lacuna("prepare", "--audio", sound, "--features", "kaldi_fbank", "--mel-bins", "64", "--out", cls.frames)
+        assert made.returncode == 0, made.stderr
 
     def dry_run(self, config, *arguments):
-        corpora = [f"data.train=['{self.corpus}']", f"data.validation=['{self.corpus}']", f"run.out='{self.folder}/runs'"]
+        corpus = self.frames if read(config)["architecture"]["kind"] == "patch_encoder" else self.corpus
+        corpora = [f"data.train=['{corpus}']", f"data.validation=['{corpus}']", f"run.out='{self.folder}/runs'"]
         return lacuna("train", config, "--dry-run", *arguments, *(word for key in corpora for word in ("--set", key)))
 
     def test_there_are_configs(self):

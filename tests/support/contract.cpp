@@ -185,7 +185,7 @@ void a_target_without_weight_changes_nothing(ContractRun& run) {
 }
 
 void an_indifferent_head_loses_the_logarithm_of_the_vocabulary(ContractRun& run) {
-  if (!chooses(run)) GTEST_SKIP() << "the loss is of values";
+  if (!chooses(run)) return;  // what indifference costs where values are painted is told by the objective's own tests
   const torch::NoGradGuard no_grad;
   int64_t tables = 0;
   for (auto& p : run.parameters) {  // the head, or the embedding that it shares: the tables over the padded vocabulary

@@ -47,8 +47,8 @@ void what_is_masked_is_hidden_from_every_state(ContractRun& run) {
   const auto samples = run.samples();
   const auto batch = run.prepare(samples);
   if (!batch.masked.defined()) {
-    ASSERT_TRUE(run.objective->num_classes()) << "values are predicted, and nothing is masked";
-    GTEST_SKIP() << "what is predicted is not in the patches";
+    EXPECT_TRUE(run.objective->num_classes()) << "values are predicted, and nothing is masked";
+    return;
   }
   const auto base = run.states(batch);
   int64_t masked = 0;
