@@ -80,6 +80,7 @@ Batch MaskedSpectrogram::masked_rows(std::span<const Sample> samples, const Rand
     }
   }
   batch.value_targets = batch.values;
+  forget_whole_segments(batch);
   return batch;
 }
 
@@ -107,6 +108,7 @@ Batch MaskedSpectrogram::altered_rows(std::span<const Sample> samples, const Ran
     for (const float weight : predicted) batch.target_count += static_cast<double>(weight);
   }
   batch.stream_positions = stream_positions(samples);
+  forget_whole_segments(batch);
   return batch;
 }
 

@@ -30,6 +30,11 @@ void cut_patches(const PatchGrid& grid, const std::vector<float>& row, float* ou
   }
 }
 
+void forget_whole_segments(Batch& batch) {
+  const auto* segment = batch.segments.const_data_ptr<int32_t>();
+  if (std::find(segment, segment + batch.segments.numel(), 0) == segment + batch.segments.numel()) batch.segments = at::Tensor();
+}
+
 void mark_patches(const PatchGrid& grid, int64_t frames, int32_t* out) {
   for (int64_t i = 0; i < grid.patches(); ++i) out[i] = i % grid.columns() * grid.patch_frames < frames ? 1 : 0;
 }

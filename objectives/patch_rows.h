@@ -22,4 +22,7 @@ void cut_patches(const PatchGrid& grid, const std::vector<float>& row, float* ou
 // For each of T patches whether its first frame is one of `frames`: 1, else 0, which is padding.
 void mark_patches(const PatchGrid& grid, int64_t frames, int32_t* out);
 
+// Leaves Batch::segments out where no row has padding: networks read such rows faster.
+void forget_whole_segments(Batch& batch);
+
 }  // namespace lacuna

@@ -50,8 +50,8 @@ std::vector<bool> find_duplicates(const float* patches, const int32_t* valid, in
 at::Tensor resemblance(const at::Tensor& picked, const at::Tensor& states, const Batch& batch, const at::Tensor& counted,
                        double temperature) {
   const at::NoGradGuard no_grad;
-  const auto there = batch.segments.ne(0).unsqueeze(-1).to(states.scalar_type());
-  const auto mean = (states * there).sum(1, true).to(at::kFloat);
+  const auto present = batch.segments.defined() ? states * batch.segments.ne(0).unsqueeze(-1).to(states.scalar_type()) : states;
+  const auto mean = present.sum(1, true).to(at::kFloat);  // its length does not matter
   const auto similarity = at::cosine_similarity(picked.to(at::kFloat), mean, -1);
   const auto shares = (similarity / temperature).masked_fill(counted.eq(0), -1e30).softmax(-1);
   return shares * counted.sum(-1, true);  // a row without weights keeps none
@@ -122,6 +122,7 @@ Batch place_patches(std::span<const Sample> samples, const PatchGrid& grid, cons
     }
   }
   batch.stream_positions = stream_positions(samples);
+  forget_whole_segments(batch);
   return batch;
 }
 

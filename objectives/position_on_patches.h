@@ -48,9 +48,9 @@ void describe(Visitor& visit, PositionOptions& o) {
         "patches: of the weights by resemblance to the row's mean state; 0 = equal weights", at_least(0));
 }
 
-// values, segments, targets (places), weights, predicted; positions where some patches keep theirs, keys where eta > 0. A row has
-// patches - floor(drop * patches) slots, its kept patches in order and then padding. With smoothing, value_targets (B, predicted,
-// places): rows that sum to 1.
+// values, segments where there is padding, targets (places), weights, predicted; positions where some patches keep theirs, keys
+// where eta > 0. A row has patches - floor(drop * patches) slots, its kept patches in order and then padding. With smoothing,
+// value_targets (B, predicted, places): rows that sum to 1.
 Batch place_patches(std::span<const Sample> samples, const PatchGrid& grid, const PositionOptions& options, int64_t rows_per_step,
                     const Random& random);
 

@@ -327,8 +327,8 @@ ContractRun::ContractRun(const Pair& p, const Place& where) : pair(p), place(whe
 
 std::vector<Sample> ContractRun::samples() const {
   std::vector<Sample> all;
-  const bool frames = pair.architecture->modality == "frames";
-  for (int64_t row = 0; row < kRows; ++row) all.push_back(frames ? sample_of_frames(row) : sample(objective->sample_length(), row));
+  const bool frames = pair.architecture->modality == "frames";  // whole ones where padding would keep blocks from being fused
+  for (int64_t row = 0; row < kRows; ++row) all.push_back(frames ? sample_of_frames(row, place.fused) : sample(objective->sample_length(), row));
   return all;
 }
 

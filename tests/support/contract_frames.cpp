@@ -12,10 +12,10 @@ bool holds(const at::Tensor& mask, int64_t row, int64_t place, bool otherwise) {
 
 }  // namespace
 
-Sample sample_of_frames(int64_t row) {
+Sample sample_of_frames(int64_t row, bool whole) {
   const auto random = Random(7, static_cast<uint64_t>(row)).fork("frames");
   Sample sample{.position = 100 + row, .tokens = {}, .document_starts = {0}};
-  const int64_t values = (kGrid.frames - 1 - row) * kGrid.bins;
+  const int64_t values = (whole ? kGrid.frames : kGrid.frames - 1 - row) * kGrid.bins;
   for (int64_t i = 0; i < values; ++i) {
     sample.frames.push_back(random.normal_block(static_cast<uint64_t>(i / 4))[static_cast<size_t>(i % 4)]);
   }
@@ -31,7 +31,7 @@ void a_patch_reaches_exactly_the_positions_that_may_see_it(ContractRun& run) {
     changed.values[0][k].add_(1);
     const auto states = run.states(changed);
     const bool hidden = holds(batch.masked, 0, k, false);
-    const bool seen = holds(batch.keys, 0, k, true) && batch.segments[0][k].item<int>() != 0;
+    const bool seen = holds(batch.keys, 0, k, true) && (!batch.segments.defined() || batch.segments[0][k].item<int>() != 0);
     for (int64_t q = 0; q < batch.length(); ++q) {
       const bool allowed = !hidden && (seen || q == k), differs = !at::equal(states[0][q], base[0][q]);
       if (run.place.compute == at::kFloat || !allowed || q == k) {

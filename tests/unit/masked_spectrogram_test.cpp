@@ -7,6 +7,7 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/randperm.h>
+#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
@@ -61,7 +62,7 @@ TEST(MaskedSpectrogram, PatchesAreCutByBinThenFrameThenChannel) {
   };
   EXPECT_EQ(patch(0), (std::vector<float>{0, 1, 100, 101, 10, 11, 110, 111}));
   EXPECT_EQ(patch(3), (std::vector<float>{220, 221, 0, 0, 230, 231, 0, 0}));  // the fourth frame is padding
-  EXPECT_EQ(batch.segments.sum().item<int64_t>(), 4);
+  EXPECT_FALSE(batch.segments.defined());  // no patch is padding from its first frame on
 }
 
 TEST(MaskedSpectrogram, EachTermHasAMaskOfItsOwn) {
@@ -174,6 +175,52 @@ TEST(MaskedSpectrogram, MaskedPatchesLeaveTheirPlaceButNotTheirContent) {
   auto all = batch;
   all.masked = at::ones_like(batch.masked);
   EXPECT_FALSE(at::allclose(run.network->encoder->forward(all).states[0][3], run.network->encoder->forward(all).states[0][4]));
+}
+
+TEST(MaskedSpectrogram, WhatIsNotMaskedIsNotAskedFor) {
+  Trained run(ssast());
+  auto batch = run.objective.prepare(noise_frames(4, 16, 8), Random(1, 1));
+  const double loss = run.loss(batch);
+  batch.value_targets = at::where(batch.masked.unsqueeze(-1), batch.value_targets, at::full({}, 9.0F));
+  EXPECT_EQ(run.loss(batch), loss);
+}
+
+TEST(MaskedSpectrogram, APerfectPaintingCostsNothing) {
+  auto options = ssast();
+  options.terms = SpectrogramTerms::generative;
+  Trained run(options);
+  run.set("generative.weight", 0);
+  run.set("generative.bias", 0.5);
+  auto samples = noise_frames(2, 16, 8);
+  for (auto& sample : samples) std::fill(sample.frames.begin(), sample.frames.end(), 1.0F);  // halved by the scale
+  EXPECT_EQ(run.loss(run.objective.prepare(samples, Random(1, 1))), 0);
+}
+
+TEST(MaskedSpectrogram, WhateverStandsInPaddingChangesNothing) {
+  for (const auto variant : {SpectrogramVariant::ssast, SpectrogramVariant::tera}) {
+    auto options = ssast();
+    options.variant = variant;
+    Trained run(options);
+    auto batch = run.objective.prepare(noise_frames(4, 9, 8), Random(1, 1));
+    const auto gradients = [&] {
+      std::vector<at::Tensor> all;
+      for (auto& p : run.network->parameters) p.value.mutable_grad() = at::Tensor();
+      run.objective.loss(*run.network->encoder, batch).sum.backward();
+      for (auto& p : run.network->parameters) {
+        if (p.value.grad().defined()) all.push_back(p.value.grad().clone());
+      }
+      return all;
+    };
+    const double loss = run.loss(batch);
+    const auto expected = gradients();
+    const auto padding = batch.segments.eq(0).unsqueeze(-1);
+    batch.values = batch.values.masked_fill(padding, 7.0);
+    if (variant == SpectrogramVariant::ssast) batch.value_targets = batch.values;
+    EXPECT_EQ(run.loss(batch), loss);
+    const auto actual = gradients();
+    ASSERT_EQ(actual.size(), expected.size());
+    for (size_t i = 0; i < actual.size(); ++i) EXPECT_TRUE(at::equal(actual[i], expected[i])) << i;
+  }
 }
 
 TEST(MaskedSpectrogram, WhatIsLeftIntactIsCopiedForNothing) {

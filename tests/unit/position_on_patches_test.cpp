@@ -53,6 +53,7 @@ TEST(PositionOnPatches, Mp3TellsNoPositionAndShowsExactlyTheContext) {
   EXPECT_EQ(batch.target_count, 50 * kPlaces);  // context and the others alike
   EXPECT_TRUE(at::equal(batch.targets[0], at::arange(kPlaces, at::kInt)));
   EXPECT_FALSE(at::equal(batch.keys[0], batch.keys[1]));
+  EXPECT_FALSE(batch.segments.defined());  // nothing is padding
 }
 
 TEST(PositionOnPatches, DropPosLeavesOutAndWithholdsExactCounts) {
@@ -110,7 +111,7 @@ TEST(PositionOnPatches, Mp3IsEquivariantAndLosesItsWayOnlyByLabels) {
   auto batch = place(kMp3, noise_frames(2, 16, 8));
   const auto order = at::randperm(kPlaces);
   auto moved = batch;
-  for (auto field : {&Batch::values, &Batch::keys, &Batch::segments, &Batch::targets, &Batch::weights}) {
+  for (auto field : {&Batch::values, &Batch::keys, &Batch::targets, &Batch::weights}) {
     moved.*field = (batch.*field).index_select(1, order);
   }
   EXPECT_TRUE(at::allclose(run.states(moved), run.states(batch).index_select(1, order), 1e-4, 1e-5));

@@ -1,5 +1,6 @@
 #include "trainer/model/patch_encoder.h"
 
+#include <ATen/Context.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
@@ -67,15 +68,12 @@ PatchEncoder::PatchEncoder(const Options& o, const ModelContext& given)
     : options_(o),
       mesh_(given.mesh),
       operations_(given.operations),
+      fused_(given.fused),
+      deterministic_(given.deterministic),
       recompute_(given.recompute),
       random_(Random(given.seed, 1).fork("dropout").fork("embedding")) {
   if (!given.grid) throw Error(ExitCode::internal, "a patch encoder was made without a grid");
   grid_ = *given.grid;
-  if (recompute_ != Recompute::none && recompute_ != Recompute::block) {
-    throw usage_error(
-        "parallel.recompute = \"norms\" and \"feed_forward\" are for fused blocks, which a patch_encoder has not; use "
-        "\"block\" or \"none\"");
-  }
   const auto context = with_whole_stream(given);
   auto& table = context.parameters;
   const int64_t size = o.hidden_size, places = grid_.patches();
@@ -137,18 +135,57 @@ AttentionPattern PatchEncoder::pattern(const Batch& batch) const {
   return {.causal = false, .scores = scores.unsqueeze(1).unsqueeze(1)};
 }
 
+std::string PatchEncoder::not_fused(bool training, bool restricted) const {
+  const auto& o = options_;
+  const int64_t ranks = mesh_.tensor().size(), head_size = o.hidden_size / o.num_heads;
+  if (o.post_norm) return "post_norm";
+  if (o.dropout > 0 && training) return "dropout";
+  if (restricted) return "rows with padding or keys";
+  if (head_size % 8 != 0 || head_size > 256) return "heads of " + std::to_string(head_size) + ", not of 8, 16, ..., 256";
+  // Packed weights lie side by side where every part fills whole lines of flat storage.
+  for (const int64_t size : {o.hidden_size, block_of(o).feed_forward_size}) {
+    if (size / ranks % 32 != 0) return "a width of " + std::to_string(size / ranks) + " a rank, no multiple of 32";
+  }
+  return "";
+}
+
+PackedPattern PatchEncoder::packed_pattern(int64_t rows, int64_t length) const {
+  auto heads = blocks_.front()->packed_heads();
+  heads.deterministic = deterministic_;
+  return {
+      heads, {.visibility = Visibility::full}, rows, length + options_.num_class_tokens, /*segments=*/false, /*num_documents=*/0};
+}
+
+at::Tensor PatchEncoder::fused_stack(const Batch& batch) const {
+  const auto pattern = packed_pattern(batch.rows(), batch.length()).of(batch);
+  const StreamLayout stream{.axis = &mesh_.tensor(), .rows = batch.rows(), .length = batch.length() + options_.num_class_tokens};
+  ResidualStream x{embedded(batch), {}};
+  for (int64_t i = 0; i < options_.num_layers; ++i) {
+    x = blocks_[static_cast<size_t>(i) % blocks_.size()]->forward(x, stream, pattern, RotaryTable{}, at::Tensor(), recompute_);
+  }
+  return patches_of(final_norm(x, norm_->weights(), norm_->parameters()));
+}
+
 at::Tensor PatchEncoder::block(size_t layer, const at::Tensor& x, const Batch& batch, const AttentionPattern& pattern) const {
   const auto run = [block = blocks_[layer % blocks_.size()], pattern, places = batch.stream_positions,
                     stream = StreamLayout{.axis = &mesh_.tensor()}](const at::Tensor& from) {
     return block->forward(from, stream, pattern, nullptr, nullptr, places);
   };
-  const bool again = recompute_ == Recompute::block && is_training() && at::GradMode::is_enabled();
+  const bool again = recompute_ != Recompute::none && is_training() && at::GradMode::is_enabled();
+  if (again && recompute_ != Recompute::block) {
+    throw usage_error(
+        "parallel.recompute = \"norms\" and \"feed_forward\" are for the fused blocks of precision.compute = \"bf16\" on a GPU, "
+        "which "
+        "do not carry this network; use \"block\" or \"none\"");
+  }
   return again ? recomputed(x, run) : run(x);
 }
 
 at::Tensor PatchEncoder::finished(const at::Tensor& x) const { return patches_of(options_.post_norm ? x : norm_->forward(x)); }
 
 Hidden PatchEncoder::forward(const Batch& batch) {
+  const bool restricted = batch.segments.defined() || batch.keys.defined();
+  if (fused_ && not_fused(is_training(), restricted).empty()) return {fused_stack(batch)};
   const auto rule = pattern(batch);
   auto x = embedded(batch);
   for (int64_t i = 0; i < options_.num_layers; ++i) x = block(static_cast<size_t>(i), x, batch, rule);
@@ -172,8 +209,14 @@ at::Tensor PatchEncoder::embed(const at::Tensor&) const {
   throw Error(ExitCode::internal, "a patch encoder has no embedding of tokens");
 }
 
-Backends PatchEncoder::backends(int64_t, int64_t, bool) const {
-  return {.attention = "scaled_dot_product_attention of ATen, full", .not_fused = "patches are read by composed layers"};
+// Of rows without padding: which ones a step will have is not known before it.
+Backends PatchEncoder::backends(int64_t rows, int64_t length, bool) const {
+  const auto reason = not_fused(/*training=*/true, /*restricted=*/false);
+  if (!fused_ || !reason.empty())
+    return {.attention = "scaled_dot_product_attention of ATen, full", .not_fused = fused_ ? reason : ""};
+  if (!at::hasCUDA())
+    return {.attention = "cuDNN, or ATen where it refuses, full; of ATen where rows have padding", .not_fused = {}};
+  return {.attention = packed_pattern(rows, length).backend() + ", full; of ATen where rows have padding", .not_fused = {}};
 }
 
 ModelWork PatchEncoder::work(int64_t rows, int64_t length, int64_t element_size) const {

@@ -7,6 +7,9 @@
 // tokens, learned, stand before the patches, see and are seen by all, and are left out of the states. Patches of padding
 // (Batch::segments 0) and those outside of Batch::keys are seen by none; they themselves see the others.
 //
+// Where blocks are single nodes of kernels (ModelContext::fused) those carry pre-norm blocks without dropout on rows without
+// padding and keys; the others are composed.
+//
 // Initial values are the decoder's (normal, 0.02), not the xavier values of the released codes. With shared_layers the layers
 // share their dropout masks as well.
 #pragma once
@@ -62,6 +65,10 @@ class PatchEncoder : public Architecture, public LayerStates {
   at::Tensor with_positions(const at::Tensor& x, const Batch& batch) const;
   AttentionPattern pattern(const Batch& batch) const;
   at::Tensor block(size_t layer, const at::Tensor& x, const Batch& batch, const AttentionPattern& pattern) const;
+  // The same as single nodes of kernels, and why they cannot carry it; empty where they can.
+  at::Tensor fused_stack(const Batch& batch) const;
+  std::string not_fused(bool training, bool restricted) const;
+  PackedPattern packed_pattern(int64_t rows, int64_t length) const;
   // Of the last block's output: normalised, without class tokens.
   at::Tensor finished(const at::Tensor& x) const;
   at::Tensor patches_of(const at::Tensor& x) const {
@@ -72,6 +79,7 @@ class PatchEncoder : public Architecture, public LayerStates {
   Options options_;
   Mesh& mesh_;
   const Operations& operations_;
+  bool fused_, deterministic_;
   Recompute recompute_;
   PatchGrid grid_;
   Random random_;
