@@ -95,6 +95,7 @@ std::string resolved_config(const Experiment& e) {
 
 void probe_corpora(const Experiment& e) {
   for (const auto& path : all_corpora(e)) probe_corpus(path);
+  for (const auto& path : e.evaluate.probe.fit.paths) probe_corpus(path);
 }
 
 Vocabulary vocabulary_of(const Experiment& e) {

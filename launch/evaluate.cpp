@@ -20,6 +20,7 @@ int evaluate(const EvaluateArguments& arguments) {
       read_experiment_text(open_checkpoint(arguments.where, Verify::sizes).meta().config, arguments.where, ".", arguments.sets);
   if (launcher_rank() == 0) {
     for (const auto& path : arguments.corpora.empty() ? saved.data.validation.paths : arguments.corpora) probe_corpus(path);
+    for (const auto& path : saved.evaluate.probe.fit.paths) probe_corpus(path);
   }
   const MpiSession mpi;
   set_threads(saved.run.threads);
@@ -48,7 +49,8 @@ int evaluate(const EvaluateArguments& arguments) {
                                   .tokenizer = restored.vocabulary.tokenizer,
                                   .length = experiment.batch.sequence_length,
                                   .options = experiment.evaluate,
-                                  .show_progress = mpi.rank() == 0};
+                                  .show_progress = mpi.rank() == 0,
+                                  .parameters = &restored.network->parameters};
   auto lines = nlohmann::ordered_json::array();
   for (const auto& task : tasks) {
     for (const auto& result : find_evaluation(task).make()->run(context)) {

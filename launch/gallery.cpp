@@ -10,7 +10,7 @@
 #include "data/open_corpus.h"
 #include "launch/assemble.h"
 #include "launch/mixture.h"
-#include "objectives/painting.h"
+#include "trainer/model/painting.h"
 #include "trainer/evaluate/validation_rows.h"
 #include "trainer/report/chart.h"
 #include "trainer/report/png.h"

@@ -5,7 +5,7 @@
 
 #include "data/error.h"
 #include "objectives/documents.h"
-#include "objectives/patch_rows.h"
+#include "data/patch_rows.h"
 
 namespace lacuna {
 namespace {

@@ -16,7 +16,7 @@
 #pragma once
 #include "objectives/contrast.h"
 #include "objectives/frame_alteration.h"
-#include "objectives/painting.h"
+#include "trainer/model/painting.h"
 #include "objectives/patch_masks.h"
 #include "objectives/value_head.h"
 #include "trainer/objective.h"

@@ -12,7 +12,7 @@
 
 #include "objectives/corruption.h"
 #include "objectives/documents.h"
-#include "objectives/patch_rows.h"
+#include "data/patch_rows.h"
 
 namespace lacuna {
 namespace {

@@ -214,13 +214,28 @@ TEST(Config, SetTakesTomlAndBareWords) {
   EXPECT_EQ(e.architecture.read<NetOptions>().num_layers, 2);
 }
 
+TEST(Config, TablesOfASectionAreItsKeys) {
+  const auto label = [](const std::string& text, const std::vector<std::string>& sets = {}) {
+    return read_experiment_text(kSmall + text, "small.toml", ".", sets).evaluate.probe;
+  };
+  EXPECT_EQ(label("\n[evaluate.probe]\nlabel = \"digit\"\nseeds = 3\n").label, "digit");
+  const auto set = label("\n[evaluate.probe]\nlabel = \"digit\"\nseeds = 3\n", {"evaluate.probe.label=speaker"});
+  EXPECT_EQ(set.label, "speaker");
+  EXPECT_EQ(set.seeds, 3);
+  EXPECT_EQ(label("\n[evaluate]\nprobe.label = \"digit\"\n").label, "digit");
+  expect_holds(mistake(std::string(kSmall) + "\n[evaluate.probe]\nlable = \"digit\"\n"), "probe.lable is not a key; did you mean probe.label?");
+  expect_holds(mistake(kSmall, {"evaluate.probe.seeds=0"}), "[evaluate] probe.seeds: must be between 1 and 100");
+  const auto printed = fixed_sections_to_toml(read_experiment_text(kSmall, "small.toml", ".", {"evaluate.probe.label=digit"}));
+  EXPECT_EQ(read_experiment_text(printed, "printed", ".", {}).evaluate.probe.label, "digit");
+}
+
 TEST(Config, SetNamesItself) {
   EXPECT_EQ(mistake(kSmall, {"run.steps=-1"}), "--set run.steps=-1: [run] steps: must be at least 0, not the integer -1");
   EXPECT_EQ(mistake(kSmall, {"run.steps=many"}),
             "--set run.steps=many: [run] steps: must be an integer, not the string \"many\"");
   expect_starts(mistake(kSmall, {"run.stepps=1"}), "--set run.stepps=1: [run] stepps is not a key; did you mean steps?");
   expect_starts(mistake(kSmall, {"rum.steps=1"}), "--set rum.steps=1: [rum] is not a section; did you mean [run]?");
-  for (const char* set : {"steps=1", "run.steps", "run.=1", "a.b.c=1", "", "=", "run.a b=1"})
+  for (const char* set : {"steps=1", "run.steps", "run.=1", "a.b.c.d=1", "evaluate..label=x", "", "=", "run.a b=1"})
     expect_holds(mistake(kSmall, {set}), "this must read section.key=value, such as --set run.steps=100");
   expect_holds(mistake(kSmall, {"data.train=[a.h5]"}), "strings stand in quotes");
   expect_holds(mistake(kSmall, {"run.steps=1\nother = 2"}), "one value is wanted");

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "trainer/config/describe.h"
+#include "trainer/config/probe_options.h"
 #include "trainer/config/section.h"
 #include "trainer/config/recompute.h"
 
@@ -131,6 +132,7 @@ struct EvaluateOptions {
   int64_t task_seed = 1;
   std::vector<int64_t> sizes;
   PathList choices;
+  ProbeOptions probe;
 };
 template <class Visitor>
 void describe(Visitor& visit, EvaluateOptions& o) {
@@ -142,6 +144,7 @@ void describe(Visitor& visit, EvaluateOptions& o) {
   visit("sizes", o.sizes, "sizes of generated examples (pairs, documents, lengths); [] = the task's own, as far as a row holds them",
         at_least(1));
   visit("choices", o.choices, "JSON lines {\"context\", \"choices\", \"answer\"} for the task choices; relative to this file");
+  describe(visit, o.probe);
 }
 
 struct Experiment {

@@ -125,16 +125,23 @@ void apply_set(TomlValue& root, const std::string& set) {
   const auto source = std::make_shared<const Source>(Source{"--set " + printable(set), fs::current_path(), false});
   const Place place{source};
   const size_t equals = std::min(set.find('='), set.size());
-  const size_t dot = std::min(set.find('.'), equals);
-  const auto section = trimmed(std::string_view(set).substr(0, dot));
-  const auto key = dot == equals ? "" : trimmed(std::string_view(set).substr(dot + 1, equals - dot - 1));
-  if (equals == set.size() || !is_key(section) || !is_key(key))
+  std::vector<std::string_view> path;  // section, key, or section, table, key
+  for (size_t at = 0; at <= equals && equals < set.size();) {
+    const size_t dot = std::min(set.find('.', at), equals);
+    path.push_back(trimmed(std::string_view(set).substr(at, dot - at)));
+    at = dot + 1;
+  }
+  if (path.size() < 2 || path.size() > 3 || !std::all_of(path.begin(), path.end(), is_key))
     throw place.error("this must read section.key=value, such as --set run.steps=100");
   TomlValue value = parse_toml_value(trimmed(std::string_view(set).substr(equals + 1)), source);
   value.place = place;
-  TomlTable keys, sections;
-  keys.emplace(key, std::move(value));
-  sections.emplace(section, TomlValue{std::move(keys), place});
+  for (; path.size() > 1; path.pop_back()) {
+    TomlTable keys;
+    keys.emplace(path.back(), std::move(value));
+    value = TomlValue{std::move(keys), place};
+  }
+  TomlTable sections;
+  sections.emplace(path.back(), std::move(value));
   merge(std::get<TomlTable>(root.data), std::move(sections));
 }
 

@@ -158,6 +158,21 @@ class FieldReader {
   const Field& field_;
 };
 
+// A table whose keys fields name with a dot, "probe.label" of [evaluate.probe], counts as those keys.
+std::vector<std::pair<std::string, const TomlValue*>> flattened(const TomlTable& values, const std::vector<std::string_view>& keys) {
+  std::vector<std::pair<std::string, const TomlValue*>> flat;
+  for (const auto& [key, value] : values) {
+    const auto* table = value.as<TomlTable>();
+    const std::string prefix = key + ".";
+    const bool nested = table && std::any_of(keys.begin(), keys.end(), [&](std::string_view k) { return k.starts_with(prefix); });
+    if (!nested) flat.emplace_back(key, &value);
+    for (auto item = table ? table->begin() : TomlTable::const_iterator{}; nested && item != table->end(); ++item) {
+      flat.emplace_back(prefix + item->first, &item->second);
+    }
+  }
+  return flat;
+}
+
 }  // namespace
 
 Section::Section() : values_(std::make_shared<SectionValues>()) {}
@@ -178,13 +193,14 @@ void Section::read_into(const std::vector<Field>& fields) const {
   const bool has_kinds =
       name_.empty() || std::find(kSectionsOfKinds.begin(), kSectionsOfKinds.end(), name_) != kSectionsOfKinds.end();
   if (has_kinds && std::find(keys.begin(), keys.end(), "kind") == keys.end()) keys.insert(keys.begin(), "kind");
-  for (const auto& [key, value] : values_->values)
+  const auto values = flattened(values_->values, keys);
+  for (const auto& [key, value] : values)
     if (std::find(keys.begin(), keys.end(), key) == keys.end())
-      throw value.place.error("[" + name_ + "] " + printable(key) + " is not a key" + did_you_mean(key, keys) +
-                              " (keys: " + join(keys) + ")");
+      throw value->place.error("[" + name_ + "] " + printable(key) + " is not a key" + did_you_mean(key, keys) +
+                               " (keys: " + join(keys) + ")");
   for (const Field& field : fields)
-    if (const auto found = values_->values.find(field.key); found != values_->values.end())
-      FieldReader(name_, field).read(found->second);
+    for (const auto& [key, value] : values)
+      if (key == field.key) FieldReader(name_, field).read(*value);
 }
 
 Section Section::with(const std::string& key, const std::string& toml_value) const {
@@ -197,8 +213,9 @@ Section Section::with(const std::string& key, const std::string& toml_value) con
 }
 
 Error Section::error(std::string_view key, const std::string& message) const {
-  const auto found = values_->values.find(key);
-  const Place& place = found == values_->values.end() ? values_->place : found->second.place;
+  const auto values = flattened(values_->values, {key});
+  const auto found = std::find_if(values.begin(), values.end(), [&](const auto& v) { return v.first == key; });
+  const Place& place = found == values.end() ? values_->place : found->second->place;
   return place.error("[" + name_ + "] " + (key.empty() ? "" : std::string(key) + ": ") + message);
 }
 

@@ -9,6 +9,7 @@
 #include "trainer/evaluate/key_value.h"
 #include "trainer/evaluate/loss.h"
 #include "trainer/evaluate/multitask.h"
+#include "trainer/evaluate/probe.h"
 #include "trainer/evaluate/smoothness.h"
 #include "trainer/evaluate/source_attention.h"
 #include "trainer/evaluate/task_evaluation.h"
@@ -54,6 +55,10 @@ constexpr std::array kEvaluations{
     entry<SmoothnessEvaluation>("smoothness", "how states of neighbouring tokens resemble one another"),
     entry<SourceAttentionEvaluation>("source_attention", "how much of attention stays on the source as targets grow many"),
     entry<TopicProbeEvaluation>("topic_probe", "a linear probe for what a text is about"),
+    entry<ProbeEvaluation>("probe", "labels of recordings and pictures read off frozen states, beside three arms without", true),
+    entry<KnnEvaluation>("knn", "the same by the nearest neighbours of frozen states", true),
+    entry<FinetuneEvaluation>("finetune", "the whole network trained on few labels, beside three arms without pretraining", true),
+    entry<LeaveOneGroupOutEvaluation>("leave_one_group_out", "labels of a speaker, or another group, that nothing was fitted to", true),
     entry<ThinkingEvaluation>("thinking", "the loss by the number of steps and of searches, of objectives that search"),
 };
 

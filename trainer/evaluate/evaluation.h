@@ -30,6 +30,8 @@ struct EvaluationContext {
   std::function<void()> alive = {};
   bool show_progress = false;  // of this rank
   Effort effort = {};          // of objectives that search for their predictions
+  // Of the network and the objective, for evaluations that compare with other values of them; null = they are not known.
+  const std::vector<ParameterSpec>* parameters = nullptr;
 };
 
 // What an evaluation may know of a run before anything of it is allocated.

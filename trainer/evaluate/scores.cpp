@@ -74,6 +74,17 @@ std::string aligned(const std::vector<std::vector<std::string>>& rows) {
   return out;
 }
 
+// A line per class, a column per class that was told.
+std::string confusion_table(const Json& confusion) {
+  std::vector<std::vector<std::string>> rows = {{""}};
+  for (const auto& name : confusion["classes"]) rows[0].push_back(name.get<std::string>());
+  for (size_t i = 0; i < confusion["counts"].size(); ++i) {
+    rows.push_back({rows[0][i + 1]});
+    for (const auto& count : confusion["counts"][i]) rows.back().push_back(cell(count));
+  }
+  return "of each class, how many were told to be\n" + aligned(rows);
+}
+
 }  // namespace
 
 Interval wilson(double successes, double trials) {
@@ -152,12 +163,14 @@ std::string readable(const Json& line) {
     if (line.contains(key + "_low")) out += "  [" + cell(line[key + "_low"]) + ", " + cell(line[key + "_high"]) + "]";
     out += "\n";
   }
-  if (!line.contains("slices")) return out;
-  for (const auto& [name, table] : line["slices"].items()) {
-    std::vector<std::vector<std::string>> rows;
-    add_rows(rows, table, "");
-    out += "by " + name + "\n" + aligned(rows);
+  if (line.contains("slices")) {
+    for (const auto& [name, table] : line["slices"].items()) {
+      std::vector<std::vector<std::string>> rows;
+      add_rows(rows, table, "");
+      out += "by " + name + "\n" + aligned(rows);
+    }
   }
+  if (line.contains("confusion")) out += confusion_table(line["confusion"]);
   return out;
 }
 

@@ -1,4 +1,4 @@
-#include "objectives/patch_rows.h"
+#include "data/patch_rows.h"
 
 #include <algorithm>
 

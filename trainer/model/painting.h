@@ -1,6 +1,6 @@
 // What an objective on patches says was there, for people to look at.
 #pragma once
-#include "trainer/objective.h"
+#include "trainer/model/architecture.h"
 
 namespace lacuna {
 
