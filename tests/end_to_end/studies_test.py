@@ -6,10 +6,12 @@ import json
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 import tempfile
 import tomllib
 import unittest
+import wave
 
 SOURCE = pathlib.Path(os.environ.get("LACUNA_SOURCE", pathlib.Path(__file__).resolve().parents[2]))
 PROGRAM = pathlib.Path(os.environ.get("LACUNA", SOURCE / "build/release/bin/lacuna"))
@@ -39,16 +41,25 @@ class Studies(unittest.TestCase):
         (cls.root / "runs/corpora").mkdir(parents=True)
         text = cls.root / "text.txt"
         text.write_text(TEXT)
-        for name, arguments in cls.corpora():
-            made = cls.lacuna("prepare", "--text", text, *arguments, "--out", cls.root / "runs/corpora" / f"{name}.h5")
+        for name, arguments in cls.corpora(text):
+            made = cls.lacuna("prepare", *arguments, "--out", cls.root / "runs/corpora" / f"{name}.h5")
             assert made.returncode == 0, made.stderr
 
     @classmethod
-    def corpora(cls):
+    def corpora(cls, text):
         """Of every name that a config or a study of the folder mentions; bytes where the real ones have larger vocabularies."""
+        sound, pictures, classes = cls.root / "7_ann_0.wav", cls.root / "pictures", cls.root / "classes"
+        with wave.open(str(sound), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(bytes(range(256)) * 32)
+        pictures.write_bytes(struct.pack(">IIII", 0x803, 4, 28, 28) + bytes(4 * 28 * 28 - 1) + b"1")
+        classes.write_bytes(struct.pack(">II", 0x801, 4) + bytes(range(4)))
+        kinds = {"digits": ["--audio", sound, "--mel-bins", "64", "--labels", "{digit}_{speaker}_{}"],
+                 "mnist": ["--images", pictures, "--image-labels", classes]}
+        words_of_text = ["--text", text, "--tokenizer", "bytes", "--documents", "block"]
         words = "\n".join(path.read_text() for path in (cls.root / "configs/ablation").glob("*.toml"))
         names = {part.split(".h5")[0] for part in words.split("runs/corpora/")[1:]}
-        return [(name, ["--tokenizer", "bytes", "--documents", "block"]) for name in sorted(names)]
+        return [(name, kinds.get(name.split("-")[0], words_of_text)) for name in sorted(names)]
 
     @classmethod
     def lacuna(cls, *arguments):
@@ -57,7 +68,7 @@ class Studies(unittest.TestCase):
 
     def test_there_are_studies(self):
         names = {path.stem for path in studies(SOURCE / "configs/ablation")}
-        for name in ("architecture_objective", "meap"):
+        for name in ("architecture_objective", "meap", "ssast", "tera", "position"):
             self.assertLessEqual({name, f"{name}_gpu"}, names)
 
     def test_every_study_lists_its_runs(self):
