@@ -35,6 +35,13 @@ def the_student_comes_nearer_to_its_teacher(runs):
     expect_close_losses(runs.losses("alone"), runs.losses("ignoring"), "a share of 0")
 
 
+def a_prefix_decoder_is_taught_too(runs):
+    changes = {"architecture": {"visibility": "prefix"}, "run": {"steps": 30}, "optimizer": {"learning_rate": 3e-3}}
+    runs.train("prefix", objective={"kind": "prefix_language", "teacher": teacher(runs)}, **changes)
+    divergence = metric(runs, "prefix", "teacher_kl")
+    check(divergence[-1] < 0.7 * divergence[0], f"divergence from {divergence[0]} to {divergence[-1]}")
+
+
 def layouts_change_nothing(runs):
     student(runs, "one")
     worst = 0
@@ -62,5 +69,5 @@ def without_its_teacher_it_is_judged(runs):
 
 
 if __name__ == "__main__":
-    main(the_student_comes_nearer_to_its_teacher, layouts_change_nothing, what_is_no_teacher_is_refused,
-         without_its_teacher_it_is_judged)
+    main(the_student_comes_nearer_to_its_teacher, a_prefix_decoder_is_taught_too, layouts_change_nothing,
+         what_is_no_teacher_is_refused, without_its_teacher_it_is_judged)

@@ -8,6 +8,14 @@ LLAMA = {"architecture": {"position": "rotary", "activation": "swiglu", "norm": 
          "data": {"document_mask": True}}
 
 
+PALM = {"objective": {"kind": "prefix_language"},
+        "architecture": {"visibility": "prefix", "partial_attention": True, "type_embedding": True, "separate_positions": True,
+                         "dropout": 0.1}}
+RED = {"objective": {"kind": "prefix_language", "source_loss": 1.0},
+       "architecture": {"kind": "encoder_decoder", "position": "rotary", "shared_sides": True, "coordinated_layers": True,
+                        "joint_softmax": True, "consecutive_positions": True, "causal_encoder": True}}
+
+
 def compare(runs, name, shape):
     runs.train(f"{name}-1x1", **shape)
     reference, worst = runs.losses(f"{name}-1x1"), 0.0
@@ -25,6 +33,14 @@ def gpt2_shape_with_dropout(runs):
 
 def llama_shape_with_document_mask(runs):
     return compare(runs, "llama", LLAMA)
+
+
+def attention_to_the_source_alone(runs):
+    return compare(runs, "palm", PALM)
+
+
+def an_encoder_decoder_that_is_a_language_model(runs):
+    return compare(runs, "red", RED)
 
 
 def sharded_optimizers_and_whole_streams(runs):
@@ -58,5 +74,6 @@ def positions_that_tensor_does_not_divide_are_refused(runs):
 
 
 if __name__ == "__main__":
-    main(gpt2_shape_with_dropout, llama_shape_with_document_mask, sharded_optimizers_and_whole_streams,
+    main(gpt2_shape_with_dropout, llama_shape_with_document_mask, attention_to_the_source_alone,
+         an_encoder_decoder_that_is_a_language_model, sharded_optimizers_and_whole_streams,
          one_data_rank_has_nothing_to_share, positions_that_tensor_does_not_divide_are_refused)

@@ -99,6 +99,19 @@ TEST(PartialAttention, SegmentsAreKeptApart) {
   EXPECT_LT((logits.narrow(1, kLength, kLength) - logits_of(*network, second)).abs().max().item<double>(), 1e-5);
 }
 
+TEST(PartialAttention, BackwardMayMakeABlockAgain) {
+  const auto mesh = make_self_mesh();
+  const auto kept = make_network(palm(), *mesh, kVocabulary, kLength);
+  const auto made_again = make_network(palm(), *mesh, kVocabulary, kLength, 7, {.recompute = Recompute::block});
+  const auto batch = rows();
+  for (const auto* network : {&kept, &made_again}) {
+    (*network)->decoder->train();
+    (*network)->keep_gradients();
+    (*network)->decoder->head().loss((*network)->decoder->forward(batch).states, batch.targets, batch.weights).backward();
+  }
+  for (const auto& p : kept->parameters) EXPECT_TRUE(at::equal(p.value.grad(), (*made_again)[p.name].grad())) << p.name;
+}
+
 TEST(PartialAttention, RunsComposedAndSaysSo) {
   const auto mesh = make_self_mesh();
   for (const auto& [key, words] : {std::pair(&DecoderOptions::partial_attention, "partial attention"),

@@ -253,8 +253,7 @@ Backends Decoder::backends(int64_t rows, int64_t length, bool documents) const {
   if (auto reason = not_fused(/*training=*/true); !reason.empty()) {
     return {.attention = "scaled_dot_product_attention of ATen, " + rule, .not_fused = std::move(reason)};
   }
-  if (!at::hasCUDA())
-    return {.attention = "cuDNN, or ATen where it refuses, " + rule, .not_fused = {}};  // a dry run for elsewhere
+  if (!at::hasCUDA()) return {.attention = "cuDNN, or ATen where it refuses, " + rule, .not_fused = {}};  // a dry run for elsewhere
   return {.attention = packed_pattern(rows, length, documents, documents ? usual_documents(rows) : 0).backend() + ", " + rule,
           .not_fused = {}};
 }
@@ -299,12 +298,12 @@ std::vector<SourceMass> Decoder::source_attention(const Batch& batch) {
 }
 
 Hidden Decoder::composed(const Batch& batch, AttentionWatch* watch, AttentionWatch* partial_watch) const {
+  auto all = pattern(batch), source = options_.partial_attention ? source_pattern(batch) : AttentionPattern{};
   auto positions =
       batch.positions.defined() ? batch.positions : at::arange(batch.length(), batch.tokens.options().dtype(at::kInt));
   if (options_.separate_positions) {
     positions = at::where(batch.bidirectional, positions, positions - source_counts(batch));
   }
-  auto all = pattern(batch), source = options_.partial_attention ? source_pattern(batch) : AttentionPattern{};
   all.watch = watch;
   source.watch = partial_watch;
   return {stack(batch, all, positions, nullptr, &source)};
