@@ -21,17 +21,21 @@ struct AblateArguments {
   std::string command;  // as the user gave it
 };
 
+// A cell and all that it goes on from and learns from.
+void want(const Study& study, const Cell& cell, std::set<std::string>& wanted) {
+  wanted.insert(cell.name);
+  for (const auto& other : {cell.from, cell.teacher}) {
+    if (!other.empty()) want(study, study.cell(other), wanted);
+  }
+}
+
 std::vector<PlannedRun> runs_of(const std::vector<PlannedRun>& plan, const Study& study, const std::vector<std::string>& only) {
   if (only.empty()) return plan;
   std::set<std::string> wanted;
   for (const auto& pattern : only) {
     const auto before = wanted.size();
     for (const auto& cell : study.cells) {
-      if (!matches_pattern(cell.name, pattern)) continue;
-      for (const auto* with = &cell;; with = &study.cell(with->from)) {  // and all that it goes on from
-        wanted.insert(with->name);
-        if (with->from.empty()) break;
-      }
+      if (matches_pattern(cell.name, pattern)) want(study, cell, wanted);
     }
     if (wanted.size() > before) continue;
     std::string names;
@@ -54,7 +58,7 @@ int show_plan(const Study& study, const std::vector<PlannedRun>& runs, bool as_j
   double flops = 0;
   for (const auto& run : runs) {
     json.push_back({{"cell", run.cell}, {"seed", run.seed}, {"state", state_word(state_of(run))}, {"folder", run.folder.string()},
-                    {"from", run.from.string()}, {"tasks", run.tasks}, {"facts", run.facts}});
+                    {"from", run.from.string()}, {"teacher", run.teacher.string()}, {"tasks", run.tasks}, {"facts", run.facts}});
     flops += run.flops();
   }
   if (as_json) {
@@ -165,7 +169,7 @@ void add_ablate(CLI::App& program, Command& chosen) {
   command->add_option("STUDY", arguments->study, "study, TOML")->required();
   command->add_option("--set", arguments->sets,
                       "section.key=value, over every cell's config; study.key=value changes the study itself");
-  command->add_option("--only", arguments->only, "these cells (* stands for any letters) and what they start from");
+  command->add_option("--only", arguments->only, "these cells (* stands for any letters) and what they start or learn from");
   command->add_flag("--resume", arguments->resume,
                     "go on with what was begun; a second start does so anyway: cells that are done are skipped, others resume");
   command->add_flag("--dry-run", arguments->dry_run, "check every cell's config and list the runs with what they cost");

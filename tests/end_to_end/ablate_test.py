@@ -136,6 +136,16 @@ def chosen_cells_alone(runs):
     check("fits no cell (cells: one, two)" in study.ablate("--only", "three", code=2), "no mend is told")
 
 
+def a_cell_learns_from_another(runs):
+    study = Study(runs, "taught")
+    taught = '[[cell]]\nname = "taught"\nteacher = "one"\nset = ["objective.kind=prefix_language", "architecture.visibility=prefix"]\n'
+    study.file.write_text(study.file.read_text() + taught)
+    study.ablate("--only", "taught", "--set", "study.seeds=[1]")
+    check(study.states() == {("one", "1"): "done", ("two", "1"): "unfinished", ("taught", "1"): "done"}, f"{study.states()}")
+    lines = map(json.loads, (study.run("taught", 1) / "metrics.jsonl").read_text().splitlines())
+    check(all(line["teacher_kl"] > 0 for line in lines if line["event"] == "step"), "it learnt from nobody")
+
+
 def a_cell_has_ranks_of_its_own(runs):
     study = Study(runs, "ranks")
     study.ablate("--only", "one", "--set", "study.ranks=2", "--set", f"study.mpirun={as_toml(LAUNCHER)}", "--set", "study.seeds=[1]")
@@ -204,5 +214,5 @@ def a_request_to_stop(runs):
 
 
 if __name__ == "__main__":
-    main(it_finishes_and_reports, a_second_start_skips_what_is_done, another_config_is_refused, chosen_cells_alone, a_cell_has_ranks_of_its_own,
-         a_broken_cell_does_not_end_the_study, a_killed_study_goes_on, a_request_to_stop)
+    main(it_finishes_and_reports, a_second_start_skips_what_is_done, another_config_is_refused, chosen_cells_alone, a_cell_learns_from_another,
+         a_cell_has_ranks_of_its_own, a_broken_cell_does_not_end_the_study, a_killed_study_goes_on, a_request_to_stop)
