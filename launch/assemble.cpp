@@ -2,6 +2,8 @@
 #include "launch/frames.h"
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/full.h>
 
 #include <cstdio>
 #include <cstring>
@@ -274,8 +276,21 @@ Checkpoint open_checkpoint(const std::string& where, Verify verify) {
   return std::move(found.checkpoint);
 }
 
+// Rank 0 looks for it and hashes it; the others open the very one that it found.
+static Checkpoint open_together(const std::string& where, Communicator& world) {
+  std::optional<Checkpoint> found;
+  std::string folder;
+  if (world.rank() == 0) folder = found.emplace(open_checkpoint(where, Verify::full)).folder().string();
+  auto size = at::full({1}, static_cast<int64_t>(folder.size()), at::kLong);
+  world.broadcast(size, 0);
+  folder.resize(static_cast<size_t>(size.item<int64_t>()));
+  auto bytes = at::from_blob(folder.data(), {size.item<int64_t>()}, at::kByte);
+  world.broadcast(bytes, 0);
+  return found ? std::move(*found) : Checkpoint::open(folder, Verify::sizes);
+}
+
 Restored restore_network(const std::string& where, const std::vector<std::string>& sets, Mesh& mesh, at::Device device) {
-  const auto checkpoint = open_checkpoint(where, mesh.world().rank() == 0 ? Verify::full : Verify::sizes);
+  const auto checkpoint = open_together(where, mesh.world());
   Restored restored;
   restored.experiment = read_experiment_text(checkpoint.meta().config, checkpoint.folder().string(), checkpoint.folder(), sets);
   restored.vocabulary = vocabulary_of(checkpoint);

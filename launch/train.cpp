@@ -209,7 +209,7 @@ int train(const TrainArguments& arguments) {
                    .checkpoint_every = experiment.checkpoint.every,
                    .steps_in_flight = device.is_cpu() ? 0 : 2,
                    .record_graphs = !device.is_cpu() && experiment.run.cuda_graphs && experiment.run.fault.empty() &&
-                                    uses_fused_kernels(experiment),
+                                    !experiment.run.reference_kernels,
                    .flops_per_token = flops_per_token(*objective, *network->architecture, layout.row_length)});
   const FailureNote training(run.folder, [&trainer] { return trainer.step_done(); });
   running = &trainer;

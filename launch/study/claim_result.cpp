@@ -139,6 +139,22 @@ std::vector<Match> matches(const Claim& claim, const Records& records, const std
   return all;
 }
 
+// Whether the metric is a share of right answers, and the interval of each arm's holds what guessing has, under every seed.
+bool at_chance(const Claim& claim, const Records& records, const std::vector<int64_t>& seeds) {
+  const auto guesses = [&](const std::vector<std::string>& cells, const std::string& metric, int64_t seed) {
+    const auto low = records.numbers(cells, seed, metric + "_low");
+    const auto chance = records.numbers(cells, seed, metric.substr(0, metric.rfind('/') + 1) + "chance");
+    if (!low || !chance) return false;
+    for (size_t i = 0; i < low->size(); ++i) {
+      if ((*low)[i] > (*chance)[i]) return false;
+    }
+    return true;
+  };
+  return !seeds.empty() && std::all_of(seeds.begin(), seeds.end(), [&](int64_t seed) {
+    return guesses(claim.a, claim.options.metric, seed) && (claim.b.empty() || guesses(claim.b, claim.metric_of_b(), seed));
+  });
+}
+
 }  // namespace
 
 ClaimResult evaluate_claim(const Claim& claim, const std::vector<RunRecord>& all, double tolerance) {
@@ -158,6 +174,10 @@ ClaimResult evaluate_claim(const Claim& claim, const std::vector<RunRecord>& all
     result.compared.push_back(compared);
   }
   result.judgement = judge(result.compared, claim.check.relation, claim.check.threshold, kBootstrapSeed);
+  if (at_chance(claim, records, result.seeds)) {
+    result.judgement.verdict = Verdict::undecided;
+    result.judgement.reason = "no arm answers better than chance, so there is nothing to compare";
+  }
   if (!claim.b.empty()) result.matches = matches(claim, records, result.seeds, tolerance);
   return result;
 }

@@ -1,6 +1,8 @@
 // Attention under every mask, by cuDNN and by ATen, against the plain formula in double precision.
 #include "trainer/kernels/packed_attention.h"
 
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/matmul.h>
@@ -128,6 +130,27 @@ TEST(PackedAttention, DocumentsSeeThemselvesAlone) {
     check({Visibility::full, 0}, with_documents({{101}, {1, 99, 1}, {64, 37}}, 101), heads);
   }
   check({Visibility::causal, 0}, with_documents({{1024}, {1, 1000, 23}, {128, 128, 768}, {513, 511}}, 1024), {12, 12, 64});
+}
+
+// Short documents as runs, for which there is a kernel of its own.
+TEST(PackedAttention, RunsSeeThemselvesAlone) {
+  const std::vector<std::vector<int64_t>> lengths{{32, 1, 1, 5, 2, 9, 7, 40}, {3, 3, 3, 3, 3, 3, 3, 76}, {97}};
+  for (const Heads& heads : {Heads{4, 4, 8}, Heads{8, 8, 24}, Heads{3, 3, 40}, Heads{2, 2, 64}}) {
+    for (const auto visibility : {Visibility::causal, Visibility::full}) {
+      const auto batch = with_documents(lengths, 97).to(at::kCUDA);
+      const auto bounds = batch.documents.cpu().to(at::kLong), first = at::empty({3 * 97}, at::kLong), end = at::empty_like(first);
+      for (int64_t i = 0; i + 1 < bounds.size(0); ++i) {
+        const int64_t from = bounds[i].item<int64_t>(), to = bounds[i + 1].item<int64_t>();
+        first.narrow(0, from, to - from).fill_(from);
+        end.narrow(0, from, to - from).fill_(to);
+      }
+      auto shape = shape_of(heads);
+      shape.causal = visibility == Visibility::causal;
+      shape.run_first = first.to(at::kCUDA);
+      shape.run_end = end.to(at::kCUDA);
+      check(shape, {visibility, 0}, batch, heads, "runs");
+    }
+  }
 }
 
 TEST(PackedAttention, DocumentsOfOneTokenAndWholeRows) {

@@ -57,6 +57,27 @@ TEST(ClaimResult, ARoundingIsNoSign) {
   EXPECT_EQ(evaluate_claim(claim("a / b > 1"), records, 0.05).judgement.verdict, Verdict::undecided);
 }
 
+TEST(ClaimResult, ArmsThatGuessAreNotCompared) {
+  const auto verdict = [](double low_of_a, const std::string& chance) {
+    std::vector<RunRecord> records;
+    for (int64_t seed = 1; seed <= 3; ++seed) {
+      for (const std::string cell : {"a", "b"}) {
+        records.push_back(record(cell, seed, 0));
+        records.back().numbers = {{"needle/depth/0.5/accuracy", cell == "a" ? 0.12 : 0.1},
+                                  {"needle/depth/0.5/accuracy_low", cell == "a" ? low_of_a : 0.05},
+                                  {chance, 0.1}};
+      }
+    }
+    auto c = claim("a - b > 0");
+    c.options.metric = "needle/depth/0.5/accuracy";
+    return evaluate_claim(c, records, 0.05).judgement;
+  };
+  EXPECT_EQ(verdict(0.07, "needle/depth/0.5/chance").verdict, Verdict::undecided);
+  EXPECT_EQ(verdict(0.07, "needle/depth/0.5/chance").reason, "no arm answers better than chance, so there is nothing to compare");
+  EXPECT_EQ(verdict(0.11, "needle/depth/0.5/chance").verdict, Verdict::reproduced) << "one arm does";
+  EXPECT_EQ(verdict(0.07, "other/chance").verdict, Verdict::reproduced) << "of which chance is not known";
+}
+
 TEST(ClaimResult, ASeedWithoutBothArmsIsLeftOut) {
   std::vector<RunRecord> records = {record("a", 1, 2), record("a", 2, 2), record("a", 3, 2), record("b", 1, 3), record("b", 2, 3), record("b", 3, 3)};
   records[2].state = "failed";

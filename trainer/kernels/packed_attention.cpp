@@ -11,6 +11,8 @@
 #include <c10/cuda/CUDAStream.h>
 
 #include "trainer/kernels/attention_cuda.h"
+#include "trainer/kernels/run_attention_cuda.h"
+#include "trainer/kernels/tensor_checks.h"
 #endif
 
 namespace lacuna {
@@ -102,6 +104,23 @@ at::Tensor aten_attention_gradient(const at::Tensor& d_out, const at::Tensor& qk
   return at::cat({flat(dq), joined(dk), joined(dv)}, 2);
 }
 
+cuda::RunAttention runs_of(const at::Tensor& qkv, const PackedAttentionShape& s) {
+  constexpr const char* kName = "run_attention";
+  const int64_t positions = qkv.size(0) * qkv.size(1);
+  require(s.num_heads == s.num_kv_heads && s.head_size % 8 == 0 && s.head_size <= kLargestRunHead, kName,
+          "heads must have keys of their own and a size of 8, 16, ..., 64");
+  require_tensor(kName, "qkv", qkv, {qkv.size(0), qkv.size(1), 3 * s.num_heads * s.head_size}, at::kBFloat16, qkv.device());
+  require_tensor(kName, "run_first", s.run_first, {positions}, at::kLong, qkv.device());
+  require_tensor(kName, "run_end", s.run_end, {positions}, at::kLong, qkv.device());
+  return {.positions = positions,
+          .num_heads = s.num_heads,
+          .head_size = s.head_size,
+          .causal = s.causal,
+          .first = s.run_first.const_data_ptr<int64_t>(),
+          .end = s.run_end.const_data_ptr<int64_t>(),
+          .packed = qkv.const_data_ptr()};
+}
+
 }  // namespace
 
 std::string packed_attention_refusal(const PackedAttentionShape& s, int64_t rows, int64_t length, int64_t num_documents,
@@ -130,6 +149,12 @@ at::Tensor packed_scores(const at::Tensor& allowed) {
 }
 
 at::Tensor packed_attention(const at::Tensor& qkv, const PackedAttentionShape& s, at::Tensor& statistics) {
+  if (s.run_first.defined()) {
+    auto out = at::empty({qkv.size(0), qkv.size(1), s.num_heads * s.head_size}, qkv.options());
+    statistics = at::empty({qkv.size(0), qkv.size(1), s.num_heads}, qkv.options().dtype(at::kFloat));
+    cuda::run_attention(runs_of(qkv, s), out.data_ptr(), statistics.data_ptr<float>(), c10::cuda::getCurrentCUDAStream());
+    return out;
+  }
   if (!s.cudnn) return aten_attention(qkv, s, statistics);
   const auto shape = cudnn_shape(qkv, s);
   const auto workspace = workspace_for(shape, qkv);
@@ -142,6 +167,12 @@ at::Tensor packed_attention(const at::Tensor& qkv, const PackedAttentionShape& s
 
 at::Tensor packed_attention_gradient(const at::Tensor& d_out, const at::Tensor& qkv, const at::Tensor& out,
                                      const at::Tensor& statistics, const PackedAttentionShape& s) {
+  if (s.run_first.defined()) {
+    auto d_qkv = at::empty_like(qkv);
+    cuda::run_attention_backward(runs_of(qkv, s), out.const_data_ptr(), statistics.const_data_ptr<float>(),
+                                 d_out.const_data_ptr(), d_qkv.data_ptr(), c10::cuda::getCurrentCUDAStream());
+    return d_qkv;
+  }
   if (!s.cudnn) return aten_attention_gradient(d_out, qkv, out, statistics, s);
   const auto shape = cudnn_shape(qkv, s);
   const auto workspace = workspace_for(shape, qkv);

@@ -1,6 +1,6 @@
 // Attention that reads queries, keys and values where one product put them, and writes their gradients likewise, for fixed
-// sequences of kernels; autograd sees none of it. bf16 on a GPU: by cuDNN, or by ATen's memory-efficient attention where it is
-// told to. Nothing is read on the host, so that all of it can be recorded.
+// sequences of kernels; autograd sees none of it. bf16 on a GPU: by cuDNN, by ATen's memory-efficient attention where it is told to,
+// or, inside of short runs of positions, by a kernel of our own (run_attention_cuda.h). Nothing is read on the host, so that all of it can be recorded.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -19,7 +19,12 @@ struct PackedAttentionShape {
   // Where documents lie, of which a position sees its own alone; place_documents() fills them in.
   at::Tensor lengths = {}, packed_places = {}, out_places = {}, statistics_places = {};
   at::Tensor scores = {};  // (B or 1, 1, T, T) as packed_scores() makes them: added to the scores of every head
+  // (B T) int64 each: where the run of a position begins and ends, counted over all rows. It sees those of its run alone.
+  at::Tensor run_first = {}, run_end = {};
 };
+
+// Head sizes of attention inside of runs: multiples of 8 up to this.
+constexpr int64_t kLargestRunHead = 64;
 
 // Why cuDNN does not do this, in words for the user; empty where it does. The first call of a kind takes up to a second or two.
 // Of documents and scores it is enough to say what will be there.

@@ -8,7 +8,9 @@
 
 #include "trainer/kernels/tensor_checks.h"
 #ifdef LACUNA_CUDA
+#include <ATen/ops/empty.h>
 #include <c10/cuda/CUDAStream.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include "trainer/kernels/rotary_cuda.h"
 #endif
@@ -23,9 +25,64 @@ RotaryAngles rotary_angles(const at::Tensor& positions, int64_t head_size, doubl
   return {angles.cos().to(at::kFloat), angles.sin().to(at::kFloat)};
 }
 
-at::Tensor rotary(const at::Tensor& x, const RotaryAngles& angles) {
+at::Tensor rotary_reference(const at::Tensor& x, const RotaryAngles& angles, double scale) {
   const auto halves = x.chunk(2, -1);
-  return (x * angles.cosine + at::cat({-halves[1], halves[0]}, -1) * angles.sine).to(x.scalar_type());
+  const auto turned = (x * angles.cosine + at::cat({-halves[1], halves[0]}, -1) * angles.sine).to(x.scalar_type());
+  return scale == 1 ? turned : turned * scale;
+}
+
+#ifdef LACUNA_CUDA
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::tensor_list;
+
+// Turned back it is its own derivative, which again is its own.
+class Turned : public torch::autograd::Function<Turned> {
+ public:
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& given, const at::Tensor& cosine, const at::Tensor& sine,
+                            double scale, bool inverse) {
+    constexpr const char* kName = "rotary";
+    ctx->save_for_backward({cosine, sine});
+    ctx->saved_data["scale"] = scale;
+    ctx->saved_data["inverse"] = inverse;
+    const auto x = given.stride(-1) == 1 ? given : given.contiguous();
+    const int64_t rows = x.size(0), heads = x.size(1), length = x.size(2), size = x.size(3);
+    require(cosine.is_contiguous() && sine.is_contiguous() && cosine.scalar_type() == at::kFloat && cosine.size(-2) == length &&
+                cosine.size(-1) == size && cosine.device() == x.device(),
+            kName, "the angles are not (T, d) or (B, 1, T, d) float32 without gaps");
+    const auto out = inverse ? at::empty({rows, length, heads, size}, x.options()).transpose(1, 2)
+                             : at::empty({rows, heads, length, size}, x.options());
+    cuda::turn({.rows = rows,
+                .heads = heads,
+                .length = length,
+                .head_size = size,
+                .x = {x.const_data_ptr(), x.stride(0), x.stride(1), x.stride(2)},
+                .out = {out.mutable_data_ptr(), out.stride(0), out.stride(1), out.stride(2)},
+                .cosine = cosine.const_data_ptr<float>(),
+                .sine = sine.const_data_ptr<float>(),
+                .angles_stride = cosine.dim() == 4 && cosine.size(0) > 1 ? length * size : 0,
+                .scale = static_cast<float>(scale),
+                .inverse = inverse},
+               element_of(kName, x), c10::cuda::getCurrentCUDAStream());
+    return out;
+  }
+  static tensor_list backward(AutogradContext* ctx, const tensor_list& gradients) {
+    const auto saved = ctx->get_saved_variables();
+    return {Turned::apply(gradients[0], saved[0], saved[1], ctx->saved_data["scale"].toDouble(),
+                          !ctx->saved_data["inverse"].toBool()),
+            {}, {}, {}, {}};
+  }
+};
+
+}  // namespace
+#endif
+
+at::Tensor rotary(const at::Tensor& x, const RotaryAngles& angles, double scale) {
+#ifdef LACUNA_CUDA
+  if (x.is_cuda() && x.scalar_type() != at::kDouble) return Turned::apply(x, angles.cosine, angles.sine, scale, false);
+#endif
+  return rotary_reference(x, angles, scale);
 }
 
 RotaryTable rotary_table(int64_t num_positions, int64_t head_size, double base, at::Device device) {

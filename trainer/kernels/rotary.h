@@ -12,8 +12,11 @@ struct RotaryAngles {
 // positions (T) or (B, T), any integer type.
 RotaryAngles rotary_angles(const at::Tensor& positions, int64_t head_size, double base);
 
-// x (B, H, T, d) turned; differentiable.
-at::Tensor rotary(const at::Tensor& x, const RotaryAngles& angles);
+// x (B, H, T, d) turned and scaled; differentiable any number of times. On a device one pass, from whatever strides to (B, H, T, d)
+// without gaps, and the gradient to (B, T, H, d), as the product that makes heads lays them out.
+at::Tensor rotary(const at::Tensor& x, const RotaryAngles& angles, double scale = 1);
+// The composition, on any device: the oracle.
+at::Tensor rotary_reference(const at::Tensor& x, const RotaryAngles& angles, double scale = 1);
 
 struct RotaryTable {
   at::Tensor cosine, sine;  // (num_positions, d/2) float32

@@ -1,4 +1,6 @@
 // A warp turns one token: every lane keeps one chunk of a head's pairs, so it reads its angles once and walks over the heads.
+#include <algorithm>
+
 #include "trainer/kernels/chunk.cuh"
 #include "trainer/kernels/cuda_check.h"
 #include "trainer/kernels/rotary_cuda.h"
@@ -62,7 +64,50 @@ __global__ __launch_bounds__(kThreads) void rotary_rows(Rotary a) {
   }
 }
 
+// A thread turns one chunk of pairs; neighbours write neighbours.
+template <class T, int kWidth>
+__global__ __launch_bounds__(kThreads) void turn_pairs(Turn a, int64_t count) {
+  const int64_t half = a.head_size / 2, chunks = half / kWidth;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < count;
+       i += static_cast<int64_t>(gridDim.x) * kThreads) {
+    const int64_t pair = i % chunks * kWidth, position = i / chunks % a.length;
+    const int64_t head = i / chunks / a.length % a.heads, row = i / chunks / a.length / a.heads;
+    const auto at = [&](const auto& h) { return row * h.row + head * h.head + position * h.position + pair; };
+    const T* from = static_cast<const T*>(a.x.data) + at(a.x);
+    T* to = static_cast<T*>(a.out.data) + at(a.out);
+    const int64_t angle = row * a.angles_stride + position * a.head_size + pair;
+    float x[kWidth], y[kWidth], cosine[kWidth], sine[kWidth];
+    load_floats<kWidth>(from, x);
+    load_floats<kWidth>(from + half, y);
+    load_floats<kWidth>(a.cosine + angle, cosine);
+    load_floats<kWidth>(a.sine + angle, sine);
+#pragma unroll
+    for (int j = 0; j < kWidth; ++j) {
+      const float c = a.scale * cosine[j], s = (a.inverse ? -a.scale : a.scale) * sine[j], turned = x[j] * c - y[j] * s;
+      y[j] = y[j] * c + x[j] * s;
+      x[j] = turned;
+    }
+    store_floats<kWidth>(to, x);
+    store_floats<kWidth>(to + half, y);
+  }
+}
+
 }  // namespace
+
+void turn(const Turn& a, Element element, cudaStream_t stream) {
+  bool chunks = in_chunks(a.head_size / 2, {a.x.data, a.out.data, a.cosine, a.sine});
+  for (const int64_t stride : {a.x.row, a.x.head, a.x.position, a.out.row, a.out.head, a.out.position}) {
+    chunks = chunks && stride % kChunk == 0;
+  }
+  dispatch(element, chunks, [&](auto type, auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    const int64_t count = a.rows * a.heads * a.length * (a.head_size / 2 / kWidth);
+    if (count == 0) return;
+    const auto blocks = static_cast<unsigned>(std::min<int64_t>(ceil_divide(count, kThreads), 32 * 132));
+    turn_pairs<decltype(type), kWidth><<<blocks, kThreads, 0, stream>>>(a, count);
+  });
+  check_launch("turn");
+}
 
 void rotary(const Rotary& a, Element element, cudaStream_t stream) {
   if (a.tokens == 0 || a.heads_turned == 0) return;

@@ -1,4 +1,4 @@
-// The device side of turn_heads in rotary.h.
+// The device side of rotary.h.
 #pragma once
 #include "trainer/kernels/cuda_types.h"
 
@@ -15,5 +15,23 @@ struct Rotary {
   bool inverse;                            // turns back: the derivative
 };
 void rotary(const Rotary& arguments, Element element, cudaStream_t stream);
+
+// (B, H, T, d) with strides in elements, those of d 1.
+template <class Pointer>
+struct StridedHeads {
+  Pointer data;
+  int64_t row, head, position;
+};
+struct Turn {
+  int64_t rows, heads, length, head_size;
+  StridedHeads<const void*> x;
+  StridedHeads<void*> out;
+  const float *cosine, *sine;  // (T, d), or one after the other of each row
+  int64_t angles_stride;       // from row to row; 0: all rows have the same
+  float scale;
+  bool inverse;
+};
+// out = scale * x turned, from one buffer to another.
+void turn(const Turn& arguments, Element element, cudaStream_t stream);
 
 }  // namespace lacuna::cuda

@@ -76,6 +76,7 @@ ByteWord::ByteWord(const Options& given, const ModelContext& context)
       operations_(context.operations),
       fused_(context.fused),
       recompute_(context.recompute),
+      deterministic_(context.deterministic),
       max_length_(context.max_length),
       vocabulary_size_(context.vocabulary_size),
       random_(Random(context.seed, 1).fork("dropout").fork("bytes")) {
@@ -83,20 +84,14 @@ ByteWord::ByteWord(const Options& given, const ModelContext& context)
   const auto parameter = [&](const char* name, std::vector<int64_t> shape) {
     return context.parameters.declare(*this, name, std::move(shape), -1, 1, InitialValues::normal);
   };
-  const auto norm = [&](int64_t size) {
-    return std::make_shared<Norm>(context, o.norm, size, o.bias == BiasKind::all, o.norm_epsilon);
-  };
   embedding_ = register_module("embedding", std::make_shared<VocabParallelEmbedding>(context, o.character_size));
   mark_ = parameter("mark", {o.character_size});
-  encoder_ = make_blocks(context, "encoder", character_shape(o), 0);
-  encoder_norm_ = register_module("encoder_norm", norm(o.character_size));
+  encoder_ = make_part(context, "encoder", character_shape(o), 0);
   to_word_ = parameter("to_word", {o.hidden_size, o.character_size});
   start_ = parameter("start", {o.hidden_size});
-  backbone_ = make_blocks(context, "backbone", backbone_shape(o), o.character_layers);
-  backbone_norm_ = register_module("backbone_norm", norm(o.hidden_size));
+  backbone_ = make_part(context, "backbone", backbone_shape(o), o.character_layers);
   to_bytes_ = parameter("to_bytes", {o.character_size, o.hidden_size});
-  decoder_ = make_blocks(context, "decoder", character_shape(o), o.character_layers + o.num_layers);
-  decoder_norm_ = register_module("decoder_norm", norm(o.character_size));
+  decoder_ = make_part(context, "decoder", character_shape(o), o.character_layers + o.num_layers);
   auto head_weight = embedding_->weight();
   if (!o.tied_embedding) {
     head_weight = context.parameters.declare(*this, "head_weight", {padded_vocabulary(vocabulary_size_), o.character_size}, 0,
@@ -106,13 +101,15 @@ ByteWord::ByteWord(const Options& given, const ModelContext& context)
 }
 
 // Blocks draw their dropout by number, so those of the three parts are numbered through.
-ByteWord::Blocks ByteWord::make_blocks(const ModelContext& context, const std::string& name, const DecoderOptions& shape,
-                                       int64_t first_layer) {
-  Blocks blocks;
+ByteWord::Part ByteWord::make_part(const ModelContext& context, const std::string& name, const DecoderOptions& shape,
+                                   int64_t first_layer) {
+  Part part;
   for (int64_t i = 0; i < shape.num_layers; ++i) {
-    blocks.push_back(register_module(name + std::to_string(i), std::make_shared<DecoderBlock>(context, shape, first_layer + i)));
+    part.blocks.push_back(register_module(name + std::to_string(i), std::make_shared<DecoderBlock>(context, shape, first_layer + i)));
   }
-  return blocks;
+  part.norm = register_module(name + "_norm", std::make_shared<Norm>(context, shape.norm, shape.hidden_size,
+                                                                     shape.bias == BiasKind::all, shape.norm_epsilon));
+  return part;
 }
 
 WordLimits ByteWord::limits() const {
@@ -131,21 +128,42 @@ RotaryAngles ByteWord::word_angles(const at::Tensor& positions) const {
   return rotary_angles(positions, options_.hidden_size / options_.num_heads, options_.rotary_base);
 }
 
-at::Tensor ByteWord::run(const Blocks& blocks, at::Tensor x, const Pass& pass) const {
+at::Tensor ByteWord::run(const Part& part, at::Tensor x, const Pass& pass) const {
   const bool recomputes = recompute_ != Recompute::none && is_training() && at::GradMode::is_enabled();
   if (recomputes && recompute_ != Recompute::block) {
     throw usage_error(
-        "parallel.recompute = \"norms\" and \"feed_forward\" are for fused blocks, which byte_word has not; use "
+        "parallel.recompute = \"norms\" and \"feed_forward\" are for fused blocks (precision.compute = \"bf16\" on a GPU); use "
         "\"block\" or \"none\"");
   }
-  for (size_t i = 0; i < blocks.size(); ++i) {
-    const auto body = [block = blocks[i], stream = stream(), pass](const at::Tensor& from, KeyValueCache* cache) {
+  for (size_t i = 0; i < part.blocks.size(); ++i) {
+    const auto body = [block = part.blocks[i], stream = stream(), pass](const at::Tensor& from, KeyValueCache* cache) {
       return block->forward(from, stream, pass.pattern, &pass.angles, cache, pass.stream_positions);
     };
     x = recomputes ? recomputed(x, [body](const at::Tensor& from) { return body(from, nullptr); })
                    : body(x, pass.caches != nullptr ? &(*pass.caches)[i] : nullptr);
   }
-  return x;
+  return part.norm->forward(x);
+}
+
+at::Tensor ByteWord::run(const Part& part, const at::Tensor& from, const FusedPass& pass) const {
+  ResidualStream x{from, {}};
+  for (const auto& block : part.blocks) x = block->forward(x, stream(), pass.pattern, pass.rotary, pass.positions, recompute_);
+  return final_norm(x, part.norm->weights(), part.norm->parameters());
+}
+
+std::string ByteWord::not_fused(bool training) const {
+  const int64_t ranks = mesh_.tensor().size(), head_size = options_.character_size / options_.character_heads;
+  if (head_size > kLargestRunHead) {
+    return "heads of " + std::to_string(head_size) + " inside of words, more than " + std::to_string(kLargestRunHead);
+  }
+  const auto characters = DecoderBlock::not_fused(character_shape(options_), ranks, training);
+  return characters.empty() ? DecoderBlock::not_fused(backbone_shape(options_), ranks, training) : "inside of words: " + characters;
+}
+
+PackedPattern ByteWord::word_pattern(int64_t rows) const {
+  auto heads = backbone_.blocks.front()->packed_heads();
+  heads.deterministic = deterministic_;
+  return {heads, {}, rows, limits().max_words, /*segments=*/false, /*num_documents=*/0};
 }
 
 Hidden ByteWord::forward(const Batch& batch) {
@@ -154,21 +172,39 @@ Hidden ByteWord::forward(const Batch& batch) {
   if (batch.length() > max_length_) throw usage_error("the text is longer than the network's rows");
   const auto device = batch.tokens.device();
   const auto numbers = batch.words.defined() ? batch.words : row_words(batch.tokens.cpu(), limits()).to(device);
-  const int64_t rows = batch.rows(), size = options_.character_size, num_words = limits().max_words;
-  const WordSlots slots(numbers, num_words, options_.max_word_bytes);
-  const auto angles = character_angles(slots.positions());
+  const auto& o = options_;
+  const int64_t rows = batch.rows(), num_words = limits().max_words;
+  const WordSlots slots(numbers, num_words, o.max_word_bytes);
+  const bool fused = fused_ && not_fused(is_training()).empty();
+  if (fused && !word_rotary_.cosine.defined()) {
+    character_rotary_ = rotary_table(o.max_word_bytes + 1, o.character_size / o.character_heads, o.rotary_base, device);
+    word_rotary_ = rotary_table(num_words, o.hidden_size / o.num_heads, o.rotary_base, device);
+  }
+  const auto character_positions = fused ? slots.positions().to(at::kInt) : at::Tensor();
+  const auto within_words = [&](const Part& part, const at::Tensor& x, bool causal) {
+    if (!fused) {
+      return run(part, x, Pass{slots.within_words(causal), character_angles(slots.positions()), batch.stream_positions});
+    }
+    auto pattern = part.blocks.front()->packed_heads();
+    pattern.causal = causal;
+    pattern.run_first = slots.first();
+    pattern.run_end = slots.end();
+    return run(part, x, FusedPass{pattern, character_rotary_, character_positions});
+  };
+  const auto over_words = [&](const at::Tensor& x) {
+    if (fused) return run(backbone_, x, FusedPass{word_pattern(rows).of(batch), word_rotary_, {}});
+    const auto angles = word_angles(at::arange(num_words, batch.tokens.options()));
+    return run(backbone_, x, Pass{{.causal = true, .scores = {}}, angles, batch.stream_positions});
+  };
 
   auto bytes = embedding_->forward(batch.tokens, stream());
-  if (is_training()) bytes = stream().drop(bytes, options_.dropout, random_, batch.stream_positions);
-  const Pass reading{slots.within_words(/*causal=*/false), angles, batch.stream_positions};
-  const auto encoded = run(encoder_, slots.join(mark_.expand({rows, slots.num_heads(), size}), bytes), reading);
+  if (is_training()) bytes = stream().drop(bytes, o.dropout, random_, batch.stream_positions);
+  const auto marks = mark_.expand({rows, slots.num_heads(), o.character_size});
+  const auto encoded = within_words(encoder_, slots.join(marks, bytes), /*causal=*/false);
   // What is said at a place is for the word behind those that have been read: the last word is for nobody.
-  const auto words = at::cat({start_.expand({rows, 1, options_.hidden_size}), to_word(slots.heads(encoded, num_words - 1))}, 1);
-  const Pass thinking{
-      {.causal = true, .scores = {}}, word_angles(at::arange(num_words, batch.tokens.options())), batch.stream_positions};
-  const auto said = at::constant_pad_nd(to_bytes(run(backbone_, words, thinking)), {0, 0, 0, slots.num_heads() - num_words});
-  const Pass writing{slots.within_words(/*causal=*/true), angles, batch.stream_positions};
-  return {decoder_norm_->forward(slots.bytes(run(decoder_, slots.join(said, bytes), writing)))};
+  const auto words = at::cat({start_.expand({rows, 1, o.hidden_size}), to_word(slots.heads(encoded, num_words - 1))}, 1);
+  const auto said = at::constant_pad_nd(to_bytes(over_words(words)), {0, 0, 0, slots.num_heads() - num_words});
+  return {slots.bytes(within_words(decoder_, slots.join(said, bytes), /*causal=*/true))};
 }
 
 }  // namespace lacuna

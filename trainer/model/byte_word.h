@@ -91,39 +91,54 @@ class ByteWord : public Architecture {
  private:
   friend class ByteWordGeneration;
   using Blocks = std::vector<std::shared_ptr<DecoderBlock>>;
-  // What is the same in all blocks of a pass.
+  // What is the same in all blocks of a pass; the latter for fused ones.
   struct Pass {
     AttentionPattern pattern;
     RotaryAngles angles;
     at::Tensor stream_positions = {};
     std::vector<KeyValueCache>* caches = nullptr;
   };
+  struct FusedPass {
+    PackedAttentionShape pattern;
+    const RotaryTable& rotary;
+    at::Tensor positions;
+  };
+  // A stack of blocks and the norm behind it.
+  struct Part {
+    Blocks blocks;
+    std::shared_ptr<Norm> norm;
+  };
 
   StreamLayout stream() const { return {.axis = &mesh_.tensor()}; }  // whole on every rank
   WordLimits limits() const;
-  Blocks make_blocks(const ModelContext& context, const std::string& name, const DecoderOptions& shape, int64_t first_layer);
-  at::Tensor run(const Blocks& blocks, at::Tensor x, const Pass& pass) const;
+  Part make_part(const ModelContext& context, const std::string& name, const DecoderOptions& shape, int64_t first_layer);
+  at::Tensor run(const Part& part, at::Tensor x, const Pass& pass) const;
+  at::Tensor run(const Part& part, const at::Tensor& x, const FusedPass& pass) const;
+  // Why blocks are not single nodes; empty where they are.
+  std::string not_fused(bool training) const;
+  PackedPattern word_pattern(int64_t rows) const;
   // positions as in rotary_angles, of characters and of words.
   RotaryAngles character_angles(const at::Tensor& positions) const;
   RotaryAngles word_angles(const at::Tensor& positions) const;
-  // Behind encoder and backbone, to the other's width.
-  at::Tensor to_word(const at::Tensor& heads) const { return operations_.linear(encoder_norm_->forward(heads), to_word_, {}); }
-  at::Tensor to_bytes(const at::Tensor& words) const { return operations_.linear(backbone_norm_->forward(words), to_bytes_, {}); }
+  // Between encoder and backbone and the other way, to the other's width.
+  at::Tensor to_word(const at::Tensor& heads) const { return operations_.linear(heads, to_word_, {}); }
+  at::Tensor to_bytes(const at::Tensor& words) const { return operations_.linear(words, to_bytes_, {}); }
 
   Options options_;
   Mesh& mesh_;
   const Operations& operations_;
   bool fused_;
   Recompute recompute_;
+  bool deterministic_;
   int64_t max_length_, vocabulary_size_;
   Random random_;
   std::shared_ptr<VocabParallelEmbedding> embedding_;
   at::Tensor mark_;                // (character_size), what the encoder reads at heads
   at::Tensor start_;               // (hidden_size), what the backbone reads before the first word
   at::Tensor to_word_, to_bytes_;  // (hidden_size, character_size) and the other way
-  Blocks encoder_, backbone_, decoder_;
-  std::shared_ptr<Norm> encoder_norm_, backbone_norm_, decoder_norm_;
+  Part encoder_, backbone_, decoder_;
   std::shared_ptr<Head> head_;
+  RotaryTable character_rotary_, word_rotary_;  // of fused blocks, made at their first pass
 };
 
 }  // namespace lacuna

@@ -41,8 +41,8 @@ class ByteWordGeneration : public Generation {
   };
 
   // Caches of a stack of blocks for `capacity` positions.
-  std::vector<KeyValueCache> caches(const ByteWord::Blocks& blocks, int64_t num_heads, int64_t size, int64_t capacity) const {
-    std::vector<KeyValueCache> all(blocks.size());
+  std::vector<KeyValueCache> caches(const ByteWord::Part& part, int64_t num_heads, int64_t size, int64_t capacity) const {
+    std::vector<KeyValueCache> all(part.blocks.size());
     for (auto& cache : all) {
       cache.keys =
           at::empty({1, num_heads / network_.mesh_.tensor().size(), capacity, size / num_heads}, network_.mark_.options());
@@ -104,7 +104,7 @@ class ByteWordGeneration : public Generation {
     const ByteWord::Pass writing{
         {.causal = true, .scores = {}}, network_.character_angles(counted(start, count)), {}, &row.decoder};
     const auto decoded = network_.run(network_.decoder_, slots, writing);
-    return network_.decoder_norm_->forward(decoded.narrow(1, count - 1, 1)).squeeze(1);
+    return decoded.select(1, count - 1);
   }
 
   const ByteWord& network_;

@@ -1,4 +1,6 @@
 // What byte_word costs, without running it.
+#include <ATen/Context.h>
+
 #include <algorithm>
 
 #include "trainer/kernels/linear_cross_entropy.h"
@@ -6,9 +8,13 @@
 
 namespace lacuna {
 
-Backends ByteWord::backends(int64_t, int64_t, bool) const {
-  return {.attention = "scaled_dot_product_attention of ATen, inside of words by blocks, causal over words",
-          .not_fused = fused_ ? "words inside of rows" : ""};
+Backends ByteWord::backends(int64_t rows, int64_t, bool) const {
+  const auto reason = fused_ ? not_fused(/*training=*/true) : "";
+  if (!fused_ || !reason.empty()) {
+    return {.attention = "scaled_dot_product_attention of ATen, inside of words by blocks, causal over words", .not_fused = reason};
+  }
+  const auto backbone = at::hasCUDA() ? word_pattern(rows).backend() : "cuDNN, or ATen where it refuses";
+  return {.attention = "a kernel of its own inside of words, " + backbone + ", causal over words", .not_fused = {}};
 }
 
 // Words are taken to be as long as there is room for, bytes_per_word: mathematics needs no more of a row, whatever its text. What

@@ -222,9 +222,8 @@ void Decoder::check_recompute(const AttentionPattern& pattern) const {
   }
 }
 
-std::string Decoder::not_fused(bool training) const {
-  const auto& o = options_;
-  const int64_t ranks = mesh_.tensor().size(), head_size = o.hidden_size / o.num_heads;
+std::string DecoderBlock::not_fused(const DecoderOptions& o, int64_t ranks, bool training) {
+  const int64_t head_size = o.hidden_size / o.num_heads;
   if (o.position == PositionKind::relative) return "relative positions";
   if (o.dropout > 0 && training) return "dropout";
   if (o.partial_attention) return "partial attention";
@@ -239,6 +238,10 @@ std::string Decoder::not_fused(bool training) const {
     if (size / ranks % 32 != 0) return std::string(name) + " of " + std::to_string(size / ranks) + " a rank, no multiple of 32";
   }
   return "";
+}
+
+std::string Decoder::not_fused(bool training) const {
+  return DecoderBlock::not_fused(options_, mesh_.tensor().size(), training);
 }
 
 PackedPattern Decoder::packed_pattern(int64_t rows, int64_t length, bool segments, int64_t num_documents) const {

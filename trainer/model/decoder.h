@@ -88,6 +88,8 @@ class DecoderBlock : public torch::nn::Module {
   // The same as two autograd nodes, without dropout.
   ResidualStream forward(ResidualStream x, const StreamLayout& stream, const PackedAttentionShape& pattern,
                          const RotaryTable& rotary, const at::Tensor& positions, Recompute recompute) const;
+  // Why blocks of these options are not such nodes, in words for the user; empty where they are.
+  static std::string not_fused(const DecoderOptions& options, int64_t tensor_ranks, bool training);
   PackedAttentionShape packed_heads() const { return attention_->packed_heads(); }
   BlockParts parts() const { return {attention_norm_, feed_forward_norm_, attention_, feed_forward_}; }
 

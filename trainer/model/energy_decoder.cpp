@@ -9,6 +9,7 @@
 
 #include "data/error.h"
 #include "trainer/kernels/embedding.h"
+#include "trainer/kernels/rms_norm.h"
 #include "trainer/model/attention_pattern.h"
 #include "trainer/parallel/collectives.h"
 
@@ -40,13 +41,10 @@ ModelContext with_whole_streams(ModelContext context) {
 StreamWeights weights_of(const DecoderBlock& block) {
   const auto named = block.named_parameters();
   return {.attention_norm = named["attention_norm.weight"],
-          .query = named["attention.query.weight"],
-          .key = named["attention.key.weight"],
-          .value = named["attention.value.weight"],
+          .input = at::cat({named["attention.query.weight"], named["attention.key.weight"], named["attention.value.weight"]}),
           .output = named["attention.output.weight"],
           .feed_forward_norm = named["feed_forward_norm.weight"],
-          .gate = named["feed_forward.gate.weight"],
-          .up = named["feed_forward.up.weight"],
+          .gate_up = at::cat({named["feed_forward.gate.weight"], named["feed_forward.up.weight"]}),
           .down = named["feed_forward.down.weight"]};
 }
 
@@ -57,10 +55,10 @@ at::Tensor scores_where(const at::Tensor& allowed) {
 
 class EnergyStream : public CandidateStream {
  public:
-  EnergyStream(std::vector<ObservedLayer> layers, const std::vector<StreamWeights>& weights, const at::Tensor& final_norm,
+  EnergyStream(std::vector<ObservedLayer> layers, std::vector<StreamWeights> weights, const at::Tensor& final_norm,
                const StreamShape& shape, at::Tensor positions, at::Tensor scores)
       : layers_(std::move(layers)),
-        weights_(weights),
+        weights_(std::move(weights)),
         final_norm_(final_norm),
         shape_(shape),
         positions_(std::move(positions)),
@@ -72,12 +70,12 @@ class EnergyStream : public CandidateStream {
     const auto scores = scores_.narrow(-2, skipped, n);
     auto x = candidates;
     for (size_t i = 0; i < layers_.size(); ++i) x = candidate_block(x, layers_[i], weights_[i], shape_, angles, scores);
-    return rms_normed(x, final_norm_, shape_.norm_epsilon);
+    return rms_norm(x, final_norm_, shape_.norm_epsilon);
   }
 
  private:
   std::vector<ObservedLayer> layers_;
-  const std::vector<StreamWeights>& weights_;
+  std::vector<StreamWeights> weights_;
   at::Tensor final_norm_;
   StreamShape shape_;
   at::Tensor positions_, scores_;  // of a candidate for every position
@@ -90,9 +88,7 @@ void EnergyDecoder::check(const Options& options, const Section& section, int64_
 }
 
 EnergyDecoder::EnergyDecoder(const Options& options, const ModelContext& context)
-    : Decoder(as_decoder(options), with_whole_streams(context)) {
-  for (const auto& block : blocks_) weights_.push_back(weights_of(*block));
-}
+    : Decoder(as_decoder(options), with_whole_streams(context)) {}
 
 std::unique_ptr<CandidateStream> EnergyDecoder::observe(const Batch& batch, const at::Tensor& first) {
   if (recompute_ != Recompute::none && is_training()) {
@@ -125,13 +121,20 @@ std::unique_ptr<CandidateStream> EnergyDecoder::observe(const Batch& batch, cons
   }
   const auto angles = rotary_angles(positions, shape.head_size, shape.rotary_base);
   std::vector<ObservedLayer> layers;
+  std::vector<StreamWeights> weights;
+  // Products and kernels like lines of multiples of 8: candidates see so many more keys, which weigh nothing.
+  const int64_t unseen = (8 - (length + offset) % 8) % 8;
+  const auto with_unseen = [&](const at::Tensor& heads) { return at::constant_pad_nd(heads, {0, 0, 0, unseen}); };
   for (size_t i = 0; i < blocks_.size(); ++i) {
     wait_for(*blocks_[i]);
-    layers.push_back(observed_layer(x, weights_[i], shape, angles));
-    if (i + 1 < blocks_.size()) x = observed_block(x, layers.back(), weights_[i], shape, angles, pattern);
+    weights.push_back(weights_of(*blocks_[i]));
+    const auto heads = heads_of(x, weights.back(), shape, angles);
+    layers.push_back({.keys = with_unseen(heads.keys), .values = with_unseen(heads.values)});
+    if (i + 1 < blocks_.size()) x = observed_block(x, heads, weights.back(), shape, pattern);
   }
   wait_for_output();
-  return std::make_unique<EnergyStream>(std::move(layers), weights_, final_norm_->parameters().front(), shape, proposed,
+  allowed = at::constant_pad_nd(allowed, {0, unseen}, false);
+  return std::make_unique<EnergyStream>(std::move(layers), std::move(weights), final_norm_->parameters().front(), shape, proposed,
                                         scores_where(allowed));
 }
 

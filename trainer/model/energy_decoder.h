@@ -44,9 +44,6 @@ class EnergyDecoder : public Decoder {
   Offers offers() const override { return offers(Options{}); }
   // Throws a usage error for parallel.recompute in training: slopes are differentiated again.
   std::unique_ptr<CandidateStream> observe(const Batch& batch, const at::Tensor& first) override;
-
- private:
-  std::vector<StreamWeights> weights_;  // by block, the modules' own
 };
 
 }  // namespace lacuna

@@ -1,6 +1,6 @@
 // A pre-norm block of RMS norm, rotary attention and SwiGLU as functions of its weights, for tokens and for candidates of what
-// follows them (energy_decoder.h). Candidates are differentiated twice, so their half is composed of ATen operations that have
-// second derivatives, with a softmax that is written out; tokens see no candidate and take ordinary attention.
+// follows them (energy_decoder.h). Candidates are differentiated twice, so their half is composed of operations that have second
+// derivatives, with a softmax that is written out; tokens see no candidate and take ordinary attention.
 //
 // Weights are this tensor rank's slices, rows of query, key, value, gate and up, columns of output and down; streams are whole on
 // every rank.
@@ -14,7 +14,11 @@
 namespace lacuna {
 
 struct StreamWeights {
-  at::Tensor attention_norm, query, key, value, output, feed_forward_norm, gate, up, down;
+  at::Tensor attention_norm;
+  at::Tensor input;  // of queries, keys and values, one below the other, so that they are one product
+  at::Tensor output, feed_forward_norm;
+  at::Tensor gate_up;  // likewise
+  at::Tensor down;
 };
 
 struct StreamShape {
@@ -23,21 +27,20 @@ struct StreamShape {
   Communicator* axis;  // tensor
 };
 
-// x / rms(x) * weight, computed in fp32 or wider.
-at::Tensor rms_normed(const at::Tensor& x, const at::Tensor& weight, double epsilon);
-
-// What candidates see of the tokens in one block.
+// What candidates see of the tokens in one block: (B, H, T, d), this rank's heads, keys turned.
 struct ObservedLayer {
-  at::Tensor normed;        // (B, T, D), as this rank's products read it
-  at::Tensor keys, values;  // (B, H, T, d), this rank's heads, keys turned
+  at::Tensor keys, values;
+};
+struct Heads {
+  at::Tensor queries, keys, values;  // as above
 };
 
-// x (B, T, D): the tokens' stream before the block.
-ObservedLayer observed_layer(const at::Tensor& x, const StreamWeights& weights, const StreamShape& shape,
-                             const RotaryAngles& angles);
-// The tokens' stream behind it.
-at::Tensor observed_block(const at::Tensor& x, const ObservedLayer& layer, const StreamWeights& weights, const StreamShape& shape,
-                          const RotaryAngles& angles, const AttentionPattern& pattern);
+// x (B, T, D): a stream before the block. Queries are scaled by `scale`.
+Heads heads_of(const at::Tensor& x, const StreamWeights& weights, const StreamShape& shape, const RotaryAngles& angles,
+               double scale = 1);
+// The tokens' stream behind the block, from what it was and its heads.
+at::Tensor observed_block(const at::Tensor& x, const Heads& heads, const StreamWeights& weights, const StreamShape& shape,
+                          const AttentionPattern& pattern);
 
 // candidates (B, n, D) through the block. scores (B or 1, 1, n, T) float: 0 where a candidate sees a token, else -inf; it always
 // sees itself.

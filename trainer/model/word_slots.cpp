@@ -49,6 +49,10 @@ WordSlots::WordSlots(const at::Tensor& words, int64_t max_words, int64_t max_byt
   word_of_ = at::cat({number, words.to(at::kLong)}, 1).gather(1, order);
   positions_ = count(slots) - place.gather(1, word_of_);
   const auto row = (count(rows) * slots).unsqueeze(1);
+  const auto head = place.narrow(1, 0, num_heads_);
+  first_ = (head.gather(1, word_of_) + row).flatten();
+  const auto behind = at::cat({head.narrow(1, 1, num_heads_ - 1), at::full_like(head.narrow(1, 0, 1), slots)}, 1);
+  end_ = (behind.gather(1, word_of_) + row).flatten();
   order_ = (order + row).flatten();
   place_ = (place + row).flatten();
 }

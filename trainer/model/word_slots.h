@@ -21,6 +21,9 @@ class WordSlots {
   at::Tensor bytes(const at::Tensor& slots) const;
   // (B, slots) int64, counted within the word: 0 is its head.
   const at::Tensor& positions() const { return positions_; }
+  // (B * slots) int64 each: where the word of a slot begins and ends, counted over all rows.
+  const at::Tensor& first() const { return first_; }
+  const at::Tensor& end() const { return end_; }
   // Attention inside of words: among all of a word's slots, or to those before a slot and itself.
   AttentionPattern within_words(bool causal) const;
 
@@ -29,7 +32,7 @@ class WordSlots {
   at::Tensor order_,
       place_;           // (B * slots) int64: what is put into each slot, of heads and bytes one after the other; the inverse
   at::Tensor word_of_;  // (B, slots) int64
-  at::Tensor positions_;
+  at::Tensor positions_, first_, end_;
 };
 
 }  // namespace lacuna
