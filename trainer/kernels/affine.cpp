@@ -12,6 +12,7 @@
 #include <c10/cuda/CUDAStream.h>
 
 #include "trainer/kernels/gemm_cuda.h"
+#include "trainer/kernels/tensor_checks.h"
 #endif
 
 namespace lacuna {
@@ -26,7 +27,10 @@ cuda::LinearShape shape_of(const at::Tensor& rows, const at::Tensor& weight) {
           .in = weight.size(1),
           .out = weight.size(0)};
 }
-cuda::GemmInput input(const at::Tensor& t) { return {t.const_data_ptr(), t.size(-1)}; }
+cuda::GemmInput input(const at::Tensor& t) {
+  require(t.is_contiguous(), "affine", "rows must have no gaps");
+  return {t.const_data_ptr(), t.size(-1)};
+}
 cuda::GemmOutput output(const at::Tensor& t) { return {t.data_ptr(), t.size(-1)}; }
 at::Tensor new_rows(const at::Tensor& like, int64_t width) {
   auto shape = like.sizes().vec();

@@ -26,9 +26,9 @@ class Linear : public torch::autograd::Function<Linear> {
   static tensor_list backward(AutogradContext* ctx, const tensor_list& gradients) {
     const auto saved = ctx->get_saved_variables();
     const auto &x = saved[0], &weight = saved[1];
-    const auto dy = gradients[0].reshape({-1, weight.size(0)});
+    const auto dy = gradients[0].contiguous();
     at::Tensor dx;
-    if (x.requires_grad()) dx = at::matmul(gradients[0], weight);
+    if (x.requires_grad()) dx = at::matmul(dy, weight);
     const bool has_bias = ctx->saved_data.count("bias") > 0;
     add_affine_gradients(dy, x, {.weight = weight,
                                  .bias = {},
@@ -42,7 +42,8 @@ class Linear : public torch::autograd::Function<Linear> {
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   const auto given = bias.defined() ? std::optional(bias) : std::nullopt;  // a Function takes no undefined tensor
-  if (at::GradMode::is_enabled() && weight.grad().defined()) return Linear::apply(x, weight, given);
+  // The products of the backward pass read rows without gaps.
+  if (at::GradMode::is_enabled() && weight.grad().defined()) return Linear::apply(x.contiguous(), weight, given);
   return at::linear(x, weight, given);
 }
 

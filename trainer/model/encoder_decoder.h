@@ -13,15 +13,15 @@
 // the regularised encoder-decoder (RED) of Fu et al. 2023, "Decoder-Only or Encoder-Decoder? Interpreting Language Model as a
 // Regularized Encoder-Decoder". Its parts are recalled, not read, and what they leave open is decided here:
 //   shared_sides           Layers and learned positions of both sides are the same parameters, and so are the relative biases
-//   where
-//                          both look back alone; what one side lacks (cross-attention) stays the other's own.
+//                          where both look back alone; what one side lacks (cross-attention) stays the other's own.
 //   coordinated_layers     Decoder layer l reads what the attention of encoder layer l reads, its normalised input, in place of
 //                          the encoder's output. What the last encoder layer makes of it is then read by a loss on the source
 //                          alone (objective.source_loss), without which it is not computed.
 //   joint_softmax          One attention over [source; targets up to its own] in place of two; it takes no parameters beyond the
 //                          self-attention's. Rotary positions turn the source's keys too; relative biases leave them alone.
 //   consecutive_positions  Targets count on from their source's last position. Learned positions have two rows for each of a
-//   row's. causal_encoder         A source token sees those before it alone.
+//                          row's.
+//   causal_encoder         A source token sees those before it alone.
 // The sixth is a loss on the source and an objective's. Rows start the decoder with the source's last token, which such a
 // language model then reads twice.
 #pragma once

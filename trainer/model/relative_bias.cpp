@@ -1,8 +1,10 @@
 #include "trainer/model/relative_bias.h"
 
+#include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/index_select.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace lacuna {
@@ -27,18 +29,27 @@ int64_t relative_bucket(int64_t relative, bool bidirectional, int64_t num_bucket
   return bucket + std::min(logarithmic, num_buckets - 1);
 }
 
-RelativeBias::RelativeBias(const ModelContext& context, int64_t num_heads, bool bidirectional) : bidirectional_(bidirectional) {
+RelativeBias::RelativeBias(const ModelContext& context, int64_t num_heads, bool bidirectional)
+    : bidirectional_(bidirectional), max_length_(context.max_length) {
   weight_ = context.parameters.declare(*this, "weight", {num_heads, kNumBuckets}, 0, context.mesh.tensor().size(),
                                        InitialValues::normal);
 }
 
-at::Tensor RelativeBias::forward(int64_t queries, int64_t keys) const {
-  auto buckets = at::empty({queries, keys}, at::kLong);
-  auto* bucket = buckets.data_ptr<int64_t>();
-  for (int64_t q = 0; q < queries; ++q) {
-    for (int64_t k = 0; k < keys; ++k) *bucket++ = relative_bucket(k - (keys - queries + q), bidirectional_);
+// The bucket of every distance from -(reach - 1) to reach - 1.
+const at::Tensor& RelativeBias::buckets(int64_t reach) const {
+  if (!buckets_.defined() || buckets_.size(0) < 2 * reach - 1 || buckets_.device() != weight_.device()) {
+    const auto on_host = at::empty({2 * reach - 1}, at::kLong);
+    for (int64_t i = 0; i < 2 * reach - 1; ++i) on_host.data_ptr<int64_t>()[i] = relative_bucket(i - (reach - 1), bidirectional_);
+    buckets_ = on_host.to(weight_.device());
   }
-  return weight_.index_select(1, buckets.view(-1).to(weight_.device())).view({1, weight_.size(0), queries, keys});
+  return buckets_;
+}
+
+at::Tensor RelativeBias::forward(int64_t queries, int64_t keys) const {
+  const auto& all = buckets(std::max({queries, keys, max_length_}));
+  const auto count = [&](int64_t n) { return at::arange(n, all.options()); };
+  const auto distance = count(keys).unsqueeze(0) - (count(queries) + (keys - queries)).unsqueeze(1) + all.size(0) / 2;
+  return weight_.index_select(1, all.index_select(0, distance.flatten())).view({1, weight_.size(0), queries, keys});
 }
 
 }  // namespace lacuna

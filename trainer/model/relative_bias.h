@@ -15,8 +15,12 @@ class RelativeBias : public torch::nn::Module {
   at::Tensor forward(int64_t queries, int64_t keys) const;
 
  private:
+  const at::Tensor& buckets(int64_t reach) const;
+
   bool bidirectional_;
-  at::Tensor weight_;  // (H / ranks, buckets)
+  int64_t max_length_;
+  at::Tensor weight_;           // (H / ranks, buckets)
+  mutable at::Tensor buckets_;  // of all distances, made at the first use on the weight's device: a recorded step copies nothing there
 };
 
 }  // namespace lacuna
