@@ -136,17 +136,8 @@ AttentionPattern PatchEncoder::pattern(const Batch& batch) const {
 }
 
 std::string PatchEncoder::not_fused(bool training, bool restricted) const {
-  const auto& o = options_;
-  const int64_t ranks = mesh_.tensor().size(), head_size = o.hidden_size / o.num_heads;
-  if (o.post_norm) return "post_norm";
-  if (o.dropout > 0 && training) return "dropout";
   if (restricted) return "rows with padding or keys";
-  if (head_size % 8 != 0 || head_size > 256) return "heads of " + std::to_string(head_size) + ", not of 8, 16, ..., 256";
-  // Packed weights lie side by side where every part fills whole lines of flat storage.
-  for (const int64_t size : {o.hidden_size, block_of(o).feed_forward_size}) {
-    if (size / ranks % 32 != 0) return "a width of " + std::to_string(size / ranks) + " a rank, no multiple of 32";
-  }
-  return "";
+  return DecoderBlock::not_fused(block_of(options_), mesh_.tensor().size(), training);
 }
 
 PackedPattern PatchEncoder::packed_pattern(int64_t rows, int64_t length) const {
@@ -175,8 +166,7 @@ at::Tensor PatchEncoder::block(size_t layer, const at::Tensor& x, const Batch& b
   if (again && recompute_ != Recompute::block) {
     throw usage_error(
         "parallel.recompute = \"norms\" and \"feed_forward\" are for the fused blocks of precision.compute = \"bf16\" on a GPU, "
-        "which "
-        "do not carry this network; use \"block\" or \"none\"");
+        "which do not carry this network; use \"block\" or \"none\"");
   }
   return again ? recomputed(x, run) : run(x);
 }
