@@ -226,6 +226,7 @@ std::string DecoderBlock::not_fused(const DecoderOptions& o, int64_t ranks, bool
   const int64_t head_size = o.hidden_size / o.num_heads;
   if (o.position == PositionKind::relative) return "relative positions";
   if (o.dropout > 0 && training) return "dropout";
+  if (o.post_norm) return "norms behind the halves";
   if (o.partial_attention) return "partial attention";
   if (o.type_embedding) return "a type embedding";
   if (o.separate_positions) return "separate positions";
