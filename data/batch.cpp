@@ -1,5 +1,7 @@
 #include "data/batch.h"
 
+#include <algorithm>
+
 namespace lacuna {
 namespace {
 
@@ -18,20 +20,31 @@ auto tensors_of(B& b) {
 std::array<at::Tensor*, Batch::kNumTensors> Batch::tensors() { return tensors_of(*this); }
 std::array<const at::Tensor*, Batch::kNumTensors> Batch::tensors() const { return tensors_of(*this); }
 
-Batch Batch::to(at::Device device) const {
-  Batch moved = *this;
-  for (at::Tensor* t : moved.tensors()) {
-    if (t->defined()) *t = t->to(device, /*non_blocking=*/device.is_cuda());
+namespace {
+
+// Each tensor by itself; what two fields share they share afterwards.
+template <class Move>
+Batch moved(const Batch& batch, const Move& move) {
+  Batch result = batch;
+  const auto from = batch.tensors();
+  const auto to = result.tensors();
+  for (size_t i = 0; i < from.size(); ++i) {
+    if (!from[i]->defined()) continue;
+    const auto first = static_cast<size_t>(
+        std::find_if(from.begin(), from.end(), [&](const at::Tensor* t) { return t->is_same(*from[i]); }) - from.begin());
+    *to[i] = first < i ? *to[first] : move(*from[i]);
   }
-  return moved;
+  return result;
+}
+
+}  // namespace
+
+Batch Batch::to(at::Device device) const {
+  return moved(*this, [&](const at::Tensor& t) { return t.to(device, /*non_blocking=*/device.is_cuda()); });
 }
 
 Batch Batch::pinned() const {
-  Batch moved = *this;
-  for (at::Tensor* t : moved.tensors()) {
-    if (t->defined()) *t = t->pin_memory();
-  }
-  return moved;
+  return moved(*this, [](const at::Tensor& t) { return t.pin_memory(); });
 }
 
 }  // namespace lacuna

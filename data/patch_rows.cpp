@@ -23,7 +23,8 @@ void cut_patches(const PatchGrid& grid, const std::vector<float>& row, float* ou
     for (int64_t c = 0; c < grid.columns(); ++c) {
       for (int64_t bin = r * bins; bin < (r + 1) * bins; ++bin) {
         for (int64_t frame = c * frames; frame < (c + 1) * frames; ++frame) {
-          out = std::copy_n(row.begin() + (frame * grid.bins + bin) * channels, channels, out);
+          const float* value = row.data() + (frame * grid.bins + bin) * channels;
+          for (int64_t channel = 0; channel < channels; ++channel) *out++ = value[channel];
         }
       }
     }

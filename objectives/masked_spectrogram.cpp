@@ -65,7 +65,11 @@ Batch MaskedSpectrogram::masked_rows(std::span<const Sample> samples, const Rand
     const auto own = random.fork(static_cast<uint64_t>(sample.position));
     const auto row = row_of_frames(grid_, sample, options_.scale);
     for (int64_t copy = 0; copy < copies; ++copy) {
-      cut_patches(grid_, row, value);
+      if (copy == 0) {
+        cut_patches(grid_, row, value);
+      } else {
+        std::copy_n(value - length * size, length * size, value);
+      }
       mark_patches(grid_, frames_in(grid_, sample), segment);
       const auto mask = mask_patches(grid_, options_.cluster, count, options_.cluster_min, options_.cluster_max,
                                      own.fork(static_cast<uint64_t>(copy)));
