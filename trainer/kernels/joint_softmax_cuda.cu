@@ -2,23 +2,13 @@
 #include "trainer/kernels/chunk.cuh"
 #include "trainer/kernels/cuda_check.h"
 #include "trainer/kernels/joint_softmax_cuda.h"
+#include "trainer/kernels/warp.cuh"
 
 namespace lacuna::cuda {
 namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
-
-__device__ __forceinline__ float warp_sum(float x) {
-#pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) x += __shfl_xor_sync(0xffffffffu, x, offset);
-  return x;
-}
-__device__ __forceinline__ float warp_max(float x) {
-#pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, offset));
-  return x;
-}
 
 __device__ __forceinline__ int64_t row_of_warp() { return static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32; }
 __device__ __forceinline__ bool is_first_lane() { return threadIdx.x % 32 == 0; }

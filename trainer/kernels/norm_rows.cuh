@@ -4,18 +4,13 @@
 #include <type_traits>
 
 #include "trainer/kernels/chunk.cuh"
+#include "trainer/kernels/warp.cuh"
 
 namespace lacuna::cuda::norm_rows {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
 constexpr int kMaxChunks = 4;  // of one lane
-
-__device__ __forceinline__ float warp_sum(float x) {
-#pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) x += __shfl_xor_sync(0xffffffffu, x, offset);
-  return x;
-}
 
 // Waits for the warps of a row; the rows of a block do not wait for one another.
 template <int kRowWarps>

@@ -2,18 +2,13 @@
 #include "trainer/kernels/chunk.cuh"
 #include "trainer/kernels/cuda_check.h"
 #include "trainer/kernels/rms_norm_cuda.h"
+#include "trainer/kernels/warp.cuh"
 
 namespace lacuna::cuda {
 namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
-
-__device__ __forceinline__ float warp_sum(float x) {
-#pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) x += __shfl_xor_sync(0xffffffffu, x, offset);
-  return x;
-}
 
 // Row of this warp, and which of its elements are this lane's.
 template <class T, int kWidth>
