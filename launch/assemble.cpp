@@ -2,10 +2,7 @@
 #include "launch/frames.h"
 
 #include <ATen/ops/empty.h>
-#include <ATen/ops/from_blob.h>
-#include <ATen/ops/full.h>
 
-#include <cstdio>
 #include <cstring>
 #include <numeric>
 
@@ -266,27 +263,6 @@ std::unique_ptr<Network> make_network(const Experiment& e, const Vocabulary& voc
     network->parameters.push_back(std::move(parameter));
   }
   return network;
-}
-
-Checkpoint open_checkpoint(const std::string& where, Verify verify) {
-  auto found = find_checkpoint(where, verify);
-  for (const auto& bad : found.damaged) {
-    std::fprintf(stderr, "lacuna: %s is damaged (%s); an older checkpoint is used\n", bad.folder.c_str(), bad.reason.c_str());
-  }
-  return std::move(found.checkpoint);
-}
-
-// Rank 0 looks for it and hashes it; the others open the very one that it found.
-static Checkpoint open_together(const std::string& where, Communicator& world) {
-  std::optional<Checkpoint> found;
-  std::string folder;
-  if (world.rank() == 0) folder = found.emplace(open_checkpoint(where, Verify::full)).folder().string();
-  auto size = at::full({1}, static_cast<int64_t>(folder.size()), at::kLong);
-  world.broadcast(size, 0);
-  folder.resize(static_cast<size_t>(size.item<int64_t>()));
-  auto bytes = at::from_blob(folder.data(), {size.item<int64_t>()}, at::kByte);
-  world.broadcast(bytes, 0);
-  return found ? std::move(*found) : Checkpoint::open(folder, Verify::sizes);
 }
 
 Restored restore_network(const std::string& where, const std::vector<std::string>& sets, Mesh& mesh, at::Device device) {

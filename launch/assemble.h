@@ -109,7 +109,5 @@ struct Restored {
 };
 // `where`: a run's folder or a checkpoint's. Every rank reads its own slices; damaged checkpoints are told on stderr.
 Restored restore_network(const std::string& where, const std::vector<std::string>& sets, Mesh& mesh, at::Device device);
-// The experiment that the newest good checkpoint was made by.
-Checkpoint open_checkpoint(const std::string& where, Verify verify);
 
 }  // namespace lacuna

@@ -3,6 +3,7 @@
 #include "launch/commands.h"
 #include "launch/device.h"
 #include "launch/environment.h"
+#include "trainer/checkpoint/checkpoints.h"
 #include "trainer/evaluate/catalog.h"
 #include "trainer/evaluate/scores.h"
 

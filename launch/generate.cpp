@@ -6,6 +6,7 @@
 #include "launch/commands.h"
 #include "launch/device.h"
 #include "launch/environment.h"
+#include "trainer/checkpoint/checkpoints.h"
 #include "trainer/evaluate/sampling.h"
 
 namespace lacuna {

@@ -1,6 +1,6 @@
 #include "launch/run_start.h"
 
-#include <ATen/ops/zeros.h>
+#include <ATen/ops/full.h>
 
 #include <cstdio>
 
@@ -54,17 +54,14 @@ RunStart start_run(const Experiment& experiment, const std::string& resolved, bo
   RunStart run;
   run.folder = std::filesystem::path(experiment.run.out) / experiment.run.name;
   if (world.rank() == 0) open_folder(run, resolved, resume, steps);
-  auto found = at::zeros({2}, at::kLong);
-  found[0] = run.checkpoint ? run.checkpoint->meta().step : 0;
-  found[1] = run.nothing_left ? 1 : 0;
-  world.broadcast(found, 0);
-  const auto step = found[0].item<int64_t>();
-  run.nothing_left = found[1].item<int64_t>() != 0;
-  if (step > 0 && world.rank() != 0) {
-    run.checkpoint = Checkpoint::open(run.folder / "checkpoints" / step_folder_name(step), Verify::sizes);
+  auto nothing_left = at::full({1}, run.nothing_left ? 1 : 0, at::kLong);
+  world.broadcast(nothing_left, 0);
+  run.nothing_left = nothing_left.item<int64_t>() != 0;
+  run.checkpoint = share_checkpoint(std::move(run.checkpoint), world);
+  if (run.checkpoint) {
+    run.first_step = run.checkpoint->meta().step + 1;
+    run.tokens_seen = run.checkpoint->meta().tokens_seen;
   }
-  if (run.checkpoint) run.tokens_seen = run.checkpoint->meta().tokens_seen;
-  run.first_step = step + 1;
   world.barrier();  // the folder stands before anyone writes in it
   return run;
 }

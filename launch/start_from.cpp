@@ -2,12 +2,13 @@
 
 #include "data/tokenizer/tokenizer.h"
 #include "trainer/adopted_weights.h"
+#include "trainer/checkpoint/checkpoints.h"
 
 namespace lacuna {
 
-std::optional<Checkpoint> open_origin(const Experiment& e, const Vocabulary& vocabulary) {
+std::optional<Checkpoint> open_origin(const Experiment& e, const Vocabulary& vocabulary, Communicator& world) {
   if (e.run.start_from.empty()) return std::nullopt;
-  auto origin = open_checkpoint(e.run.start_from, Verify::full);
+  auto origin = open_together(e.run.start_from, world);
   const auto kept = vocabulary_of(origin);
   const auto saved = kept.tokenizer;
   if (!saved != !vocabulary.tokenizer || kept.frames.bins != vocabulary.frames.bins || kept.frames.channels != vocabulary.frames.channels) {

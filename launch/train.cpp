@@ -98,7 +98,7 @@ int train(const TrainArguments& arguments) {
   const auto validation = open_corpora(experiment.data.validation.paths, *objective);
 
   std::optional<Checkpoint> origin;  // what is wrong with it is told before a folder is made
-  if (!arguments.resume) origin = open_origin(experiment, vocabulary);
+  if (!arguments.resume) origin = open_origin(experiment, vocabulary, mesh->world());
 
   mesh->world().barrier();  // the run's folder is touched only once every rank has what it needs
   auto run = start_run(experiment, resolved, arguments.resume, layout.steps, mesh->world());
@@ -124,7 +124,7 @@ int train(const TrainArguments& arguments) {
     screen.note("resumed from " + run.checkpoint->folder().string());
   } else {
     initialize(network->parameters, static_cast<uint64_t>(experiment.run.seed), mesh->tensor().rank(), mesh->tensor().size());
-    if (arguments.resume) origin = open_origin(experiment, vocabulary);  // the run had no checkpoint yet
+    if (arguments.resume) origin = open_origin(experiment, vocabulary, mesh->world());  // the run had no checkpoint yet
     if (origin) begin_from(*origin, storage, *mesh, screen);
   }
   run.checkpoint.reset();

@@ -23,7 +23,7 @@ Teacher::Teacher(std::string checkpoint, double share, int64_t tokenizer_size)
 
 Teacher::Network& Teacher::network(const at::Tensor& like) {
   if (network_) return *network_;
-  const auto checkpoint = find_checkpoint(checkpoint_, mesh_->world().rank() == 0 ? Verify::full : Verify::sizes).checkpoint;
+  const auto checkpoint = open_together(checkpoint_, mesh_->world());
   const auto refuse = [&](const std::string& why) {
     return usage_error("objective.teacher: " + checkpoint.folder().string() + " " + why);
   };

@@ -3,6 +3,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
+#include <optional>
 
 #include "tests/support/checkpoint_sample.h"
 #include "tests/support/temporary_folder.h"
@@ -73,6 +75,29 @@ TEST(Checkpoint, OneRanksFailureIsEveryRanks) {
   EXPECT_EQ(result.failure->code(), ExitCode::disk);
   EXPECT_NE(std::string(result.failure->what()).find("rank 1: writing to"), std::string::npos) << result.failure->what();
   EXPECT_TRUE(fs::is_empty(folder / "checkpoints"));
+}
+
+// Rank 0 alone hashes files; another rank would take the newest checkpoint, whose sizes are right and whose bytes are not.
+TEST(Checkpoint, AllRanksOpenTheOneThatRankZeroFinds) {
+  const auto mesh = make_mpi_mesh(1);
+  auto& world = mesh->world();
+  const SharedFolder folder(world);
+  if (world.rank() == 0) {
+    for (const int64_t step : {10, 20}) save_sample(folder / "checkpoints", step);
+    std::fstream file(folder / "checkpoints/step-00000020/rank-0.safetensors", std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(-1, std::ios::end);
+    file.put('x');
+  }
+  world.barrier();
+  EXPECT_EQ(open_checkpoint(folder / "checkpoints", Verify::sizes).meta().step, 20);
+  const auto opened = open_together(folder / "checkpoints", world);
+  EXPECT_EQ(opened.folder(), folder / "checkpoints/step-00000010");
+  expect_sample(opened, 10);
+
+  // What another rank has for a path does not count.
+  const auto elsewhere = open_together(world.rank() == 0 ? folder / "checkpoints" : "nowhere", world);
+  EXPECT_EQ(elsewhere.folder(), opened.folder());
+  EXPECT_FALSE(share_checkpoint(std::nullopt, world).has_value());
 }
 
 }  // namespace

@@ -1,5 +1,8 @@
 #include "trainer/checkpoint/checkpoints.h"
 
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/full.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
@@ -101,6 +104,31 @@ FoundCheckpoint find_checkpoint(const fs::path& where, Verify verify, OnDamage o
   }
   throw checkpoint_error("no checkpoint in " + folder.string() + " is usable:" + list_damaged(damaged) +
                          "\nBring an intact copy back, or start the run anew under another run.name");
+}
+
+Checkpoint open_checkpoint(const fs::path& where, Verify verify) {
+  auto found = find_checkpoint(where, verify);
+  for (const DamagedCheckpoint& bad : found.damaged) {
+    std::fprintf(stderr, "lacuna: %s is damaged (%s); an older checkpoint is used\n", bad.folder.c_str(), bad.reason.c_str());
+  }
+  return std::move(found.checkpoint);
+}
+
+Checkpoint open_together(const fs::path& where, Communicator& world) {
+  std::optional<Checkpoint> found;
+  if (world.rank() == 0) found = open_checkpoint(where, Verify::full);
+  return *share_checkpoint(std::move(found), world);
+}
+
+std::optional<Checkpoint> share_checkpoint(std::optional<Checkpoint> found, Communicator& world) {
+  std::string folder = found ? found->folder().string() : "";
+  auto size = at::full({1}, static_cast<int64_t>(folder.size()), at::kLong);
+  world.broadcast(size, 0);
+  folder.resize(static_cast<size_t>(size.item<int64_t>()));
+  if (folder.empty()) return std::nullopt;
+  auto bytes = at::from_blob(folder.data(), {size.item<int64_t>()}, at::kByte);
+  world.broadcast(bytes, 0);
+  return found ? std::move(found) : Checkpoint::open(folder, Verify::sizes);
 }
 
 void remove_old_checkpoints(const FileIo& io, const fs::path& folder, int64_t newest_step, int64_t keep) {

@@ -2,11 +2,13 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/file_io.h"
+#include "trainer/parallel/communicator.h"
 
 namespace lacuna {
 
@@ -39,6 +41,14 @@ enum class OnDamage { leave, rename };
 // names everything that was looked at.
 FoundCheckpoint find_checkpoint(const std::filesystem::path& where, Verify verify, OnDamage on_damage = OnDamage::leave,
                                 const FileIo& io = FileIo());
+
+// The one that find_checkpoint() finds; damaged ones are told on stderr.
+Checkpoint open_checkpoint(const std::filesystem::path& where, Verify verify);
+// The same one for all ranks, whatever each of them would find for itself: rank 0 finds it and hashes it, the others open that
+// folder with Verify::sizes. Collective; where it throws on one rank alone, that rank is to end the job.
+Checkpoint open_together(const std::filesystem::path& where, Communicator& world);
+// The second half of it: what rank 0 has opened, or nothing, opened by all. Of the other ranks `found` is empty.
+std::optional<Checkpoint> share_checkpoint(std::optional<Checkpoint> found, Communicator& world);
 
 // Keeps the `keep` newest of the checkpoints up to `newest_step`. A folder is renamed before it is emptied, so that no half of a
 // checkpoint ever bears a checkpoint's name.
