@@ -6,6 +6,8 @@
 
 #include <string>
 
+#include "trainer/kernels/run_attention_cuda.h"
+
 namespace lacuna {
 
 // Of one pass, the same for all of its layers: who attends, and who sees whom.
@@ -23,8 +25,7 @@ struct PackedAttentionShape {
   at::Tensor run_first = {}, run_end = {};
 };
 
-// Head sizes of attention inside of runs: multiples of 8 up to this.
-constexpr int64_t kLargestRunHead = 64;
+using cuda::kLargestRunHead;  // of attention inside of runs
 
 // Why cuDNN does not do this, in words for the user; empty where it does. The first call of a kind takes up to a second or two.
 // Of documents and scores it is enough to say what will be there.

@@ -10,7 +10,6 @@ namespace {
 
 using T = __nv_bfloat16;
 constexpr int kThreads = 128;
-constexpr int kLargestHead = 64;
 
 template <int kSize>
 __device__ __forceinline__ void load_head(const T* from, float (&values)[kSize]) {
@@ -153,7 +152,7 @@ template <int kSize = kChunk, class Run>
 void for_size(int64_t head_size, const Run& run) {
   if (head_size == kSize) {
     run(std::integral_constant<int, kSize>{});
-  } else if constexpr (kSize < kLargestHead) {
+  } else if constexpr (kSize < kLargestRunHead) {
     for_size<kSize + kChunk>(head_size, run);
   } else {
     throw Error(ExitCode::internal, "run attention: heads of " + std::to_string(head_size));

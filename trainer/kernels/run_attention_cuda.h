@@ -6,8 +6,11 @@
 
 namespace lacuna::cuda {
 
+// Head sizes are multiples of 8 up to this.
+constexpr int64_t kLargestRunHead = 64;
+
 struct RunAttention {
-  // positions: B T; heads have keys of their own, and a size that is a multiple of 8 up to 64.
+  // positions: B T; heads have keys of their own.
   int64_t positions, num_heads, head_size;
   bool causal;                 // key <= query
   const int64_t *first, *end;  // (positions): where the run of each begins and ends, in positions of the buffer
