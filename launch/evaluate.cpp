@@ -49,6 +49,7 @@ int evaluate(const EvaluateArguments& arguments) {
                                   .device = device.device(),
                                   .tokenizer = restored.vocabulary.tokenizer,
                                   .length = experiment.batch.sequence_length,
+                                  .grid = grid_of(experiment, restored.vocabulary.frames),
                                   .options = experiment.evaluate,
                                   .show_progress = mpi.rank() == 0,
                                   .parameters = &restored.network->parameters};

@@ -109,11 +109,12 @@ std::filesystem::path write_gallery(const std::string& run, const std::vector<st
                                   .corpora = corpora,
                                   .rows = kRows,
                                   .micro_size = kRows,
-                                  .seed = static_cast<uint64_t>(e.run.seed)};
-  const auto grid = *grid_of(e, restored.vocabulary.frames);
+                                  .seed = static_cast<uint64_t>(e.run.seed),
+                                  .grid = grid_of(e, restored.vocabulary.frames)};
+  const auto& grid = *context.grid;
   const auto& frames = corpora.front()->spec().frames;
   const bool sound = frames.sample_rate > 0;
-  const double range = 2.5 * painting->painted_scale();
+  const double range = 2.5 * restored.objective->frame_scale();
   std::string rows;
   const at::NoGradGuard no_grad;
   const ValidationRows chosen(context);

@@ -184,6 +184,7 @@ int train(const TrainArguments& arguments) {
                                   .tokenizer = vocabulary.tokenizer,
                                   .length = experiment.batch.sequence_length,
                                   .options = experiment.evaluate,
+                                  .grid = grid_of(experiment, vocabulary.frames),
                                   .alive = [&] { watchdog.beat(running.load() != nullptr ? running.load()->step_done() : 0); },
                                   .show_progress = mpi.rank() == 0,
                                   .parameters = &network->parameters},

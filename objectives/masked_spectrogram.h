@@ -79,10 +79,10 @@ class MaskedSpectrogram : public Objective, public Painting {
   int64_t sample_length() const override { return grid_.frames; }
   Batch prepare(std::span<const Sample> samples, const Random& random) const override;
   Loss loss(Architecture& architecture, const Batch& batch) override;
+  double frame_scale() const override { return options_.scale; }
   void build(const ModelContext& context, const Architecture& architecture) override;
   double flops_per_token(const Architecture& architecture, int64_t length) const override;
   at::Tensor paint(Architecture& architecture, const Batch& batch) override;
-  double painted_scale() const override { return options_.scale; }
   int64_t rows_of_a_sample() const override { return doubles_rows() ? 2 : 1; }
 
  private:

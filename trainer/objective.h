@@ -87,6 +87,8 @@ class Objective : public torch::nn::Module {
   // The rows that the loss is evaluated on, where they are others than those of training.
   virtual Batch prepare_clean(std::span<const Sample> samples, const Random& random) const { return prepare(samples, random); }
   virtual Loss loss(Architecture& architecture, const Batch& batch) = 0;
+  // By what it multiplies the values of a corpus of frames before the network reads them.
+  virtual double frame_scale() const { return 1; }
 
   // Among how many classes the loss chooses, where those are not the tokens of the vocabulary.
   virtual std::optional<int64_t> num_classes() const { return std::nullopt; }

@@ -60,6 +60,7 @@ struct Judged {
             .micro_size = micro_size,
             .seed = 1,
             .length = kFrames,
+            .grid = grid(),
             .options = options,
             .parameters = &network->parameters};
   }

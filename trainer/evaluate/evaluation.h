@@ -24,7 +24,8 @@ struct EvaluationContext {
   uint64_t seed;
   at::Device device = at::kCPU;  // of the architecture
   std::shared_ptr<const Tokenizer> tokenizer = nullptr;  // null where texts have none
-  int64_t length = 0;                                    // T, positions of the network's rows
+  int64_t length = 0;                                    // T, positions of the network's rows; frames where it reads those
+  std::optional<PatchGrid> grid = std::nullopt;          // how the network cuts rows of frames; empty on text
   EvaluateOptions options = {};
   // Called after each forward pass, so that a watchdog sees that the rank is alive; may be empty.
   std::function<void()> alive = {};

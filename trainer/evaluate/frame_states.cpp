@@ -10,24 +10,11 @@
 #include "data/patch_rows.h"
 #include "trainer/evaluate/answerer.h"
 #include "trainer/model/layer_states.h"
-#include "trainer/model/painting.h"
 
 namespace lacuna {
 
-PatchGrid grid_of(const EvaluationContext& c) {
-  const auto& frames = c.corpora.front()->spec().frames;
-  const auto offers = c.architecture.offers();
-  return {.bins = frames.bins,
-          .frames = c.objective.sample_length(),
-          .channels = frames.channels,
-          .patch_bins = offers.patch_bins > 0 ? offers.patch_bins : frames.bins,
-          .patch_frames = offers.patch_frames};
-}
-
 Batch whole_rows(const EvaluationContext& c, const std::vector<const Sample*>& samples) {
-  const auto grid = grid_of(c);
-  const auto* painting = dynamic_cast<const Painting*>(&c.objective);
-  const double scale = painting ? painting->painted_scale() : 1;
+  const auto& grid = c.grid.value();
   const auto rows = static_cast<int64_t>(samples.size()), patches = grid.patches(), size = grid.patch_size();
   Batch batch;
   batch.values = at::empty({rows, patches, size}, at::kFloat);
@@ -35,7 +22,7 @@ Batch whole_rows(const EvaluationContext& c, const std::vector<const Sample*>& s
   batch.stream_positions = at::empty({rows}, at::kLong);
   for (int64_t i = 0; i < rows; ++i) {
     const auto& sample = *samples[static_cast<size_t>(i)];
-    cut_patches(grid, row_of_frames(grid, sample, scale), batch.values.data_ptr<float>() + i * patches * size);
+    cut_patches(grid, row_of_frames(grid, sample, c.objective.frame_scale()), batch.values.data_ptr<float>() + i * patches * size);
     mark_patches(grid, frames_in(grid, sample), batch.segments.data_ptr<int32_t>() + i * patches);
     batch.stream_positions.data_ptr<int64_t>()[i] = sample.position;
   }

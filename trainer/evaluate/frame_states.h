@@ -1,12 +1,8 @@
 // What a network says of whole recordings and pictures: rows of patches that nothing is hidden of, and states pooled over them.
 #pragma once
-#include "data/patch_grid.h"
 #include "trainer/evaluate/labelled_frames.h"
 
 namespace lacuna {
-
-// How the network cuts rows of the corpora's frames.
-PatchGrid grid_of(const EvaluationContext& context);
 
 // Rows of uncorrupted patches, one per sample, on the context's device.
 Batch whole_rows(const EvaluationContext& context, const std::vector<const Sample*>& samples);

@@ -10,9 +10,7 @@ class Painting {
   // The values (B, T, P) float32 that the network gives the patches of a batch which prepare() made, with its scale. Throws a
   // usage error where it was trained to give none.
   virtual at::Tensor paint(Architecture& architecture, const Batch& batch) = 0;
-  // By what the objective multiplies normalised values, and how many rows of a batch a sample makes, one behind the other; the
-  // last of them is painted.
-  virtual double painted_scale() const = 0;
+  // How many rows of a batch a sample makes, one behind the other; the last of them is painted.
   virtual int64_t rows_of_a_sample() const = 0;
 };
 
