@@ -48,6 +48,8 @@ class Corpus {
   virtual int64_t size() const = 0;            // samples
   virtual Sample at(int64_t index) const = 0;  // Sample::position is left 0; thread-safe
   virtual const CorpusSpec& spec() const = 0;
+  // Reads all that is stored and compares it with spec().content_hash; throws Error(data). What is generated stores nothing.
+  virtual void verify() const {}
 };
 
 }  // namespace lacuna

@@ -35,8 +35,7 @@ class FrameCorpus : public Corpus {
   // What made the frames, as one line of JSON: {"kind": "kaldi_fbank", ...}.
   const std::string& features() const { return features_; }
   bool mapped() const { return map_ != nullptr; }
-  // Reads everything and compares it with the stored content hash.
-  void verify() const;
+  void verify() const override;
 
   static CorpusSpec open_spec(const std::filesystem::path& path) { return FrameCorpus(path, 1).spec(); }
   // Opens the file in a child process first; see data/probe.h for when this may be called.

@@ -31,8 +31,7 @@ class Hdf5Corpus : public Corpus {
   const CorpusSpec& spec() const override { return spec_; }
 
   bool mapped() const { return map_ != nullptr; }
-  // Reads everything and compares it with the stored content hash.
-  void verify() const;
+  void verify() const override;
 
   // What a file says of itself.
   static CorpusSpec open_spec(const std::filesystem::path& path);

@@ -24,8 +24,6 @@ void probe_corpus(const std::filesystem::path& path) {
   holds_frames(path) ? FrameCorpus::probe(path) : Hdf5Corpus::probe(path);
 }
 
-void verify_corpus(const std::filesystem::path& path) {
-  holds_frames(path) ? FrameCorpus(path, 1).verify() : Hdf5Corpus(path, 1, 1).verify();
-}
+void verify_corpus(const std::filesystem::path& path) { open_corpus(path, 1, 1)->verify(); }
 
 }  // namespace lacuna
