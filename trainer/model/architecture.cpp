@@ -4,6 +4,14 @@
 
 namespace lacuna {
 
+Head& Architecture::head() {
+  throw Error(ExitCode::internal, "an objective asked for the head over the vocabulary of an architecture that has none");
+}
+
+at::Tensor Architecture::embed(const at::Tensor&) const {
+  throw Error(ExitCode::internal, "an objective asked for the token embedding of an architecture that has none");
+}
+
 Backends Architecture::backends(int64_t, int64_t, bool) const { return {}; }
 
 double Architecture::flops_per_token(int64_t length) const {

@@ -97,11 +97,11 @@ class Architecture : public torch::nn::Module {
   // any thread. For a batch without it forward() does the same, and waits for the device's tokens.
   virtual void complete(Batch& /*batch*/) const {}
   virtual Hidden forward(const Batch& batch) = 0;
-  virtual Head& head() = 0;
-  // For objectives with networks of their own: the width of the states, and the token embedding without positions,
-  // ids (...) int32 -> (..., D), whole on every tensor rank.
-  virtual int64_t hidden_size() const = 0;
-  virtual at::Tensor embed(const at::Tensor& ids) const = 0;
+  virtual int64_t hidden_size() const = 0;  // D
+  // Over the vocabulary; and for objectives with networks of their own the token embedding without positions, ids (...) int32 ->
+  // (..., D), whole on every tensor rank. Both throw Error(internal) where the network reads frames, which have no vocabulary.
+  virtual Head& head();
+  virtual at::Tensor embed(const at::Tensor& ids) const;
   // Reads a batch's tokens for objectives that judge candidates of what follows. `first`, a vector (D), stands before each row and
   // is seen by all; undefined = there is none. Throws Error(internal) where offers().candidates is false.
   virtual std::unique_ptr<CandidateStream> observe(const Batch& batch, const at::Tensor& first);

@@ -193,12 +193,6 @@ std::vector<at::Tensor> PatchEncoder::layer_states(const Batch& batch) {
   return states;
 }
 
-Head& PatchEncoder::head() { throw Error(ExitCode::internal, "a patch encoder has no head over a vocabulary"); }
-
-at::Tensor PatchEncoder::embed(const at::Tensor&) const {
-  throw Error(ExitCode::internal, "a patch encoder has no embedding of tokens");
-}
-
 // Of rows without padding: which ones a step will have is not known before it.
 Backends PatchEncoder::backends(int64_t rows, int64_t length, bool) const {
   const auto reason = not_fused(/*training=*/true, /*restricted=*/false);

@@ -55,9 +55,6 @@ class PatchEncoder : public Architecture, public LayerStates {
   ModelWork work(int64_t rows, int64_t length, int64_t element_size) const override;
   Backends backends(int64_t rows, int64_t length, bool documents) const override;
   int64_t hidden_size() const override { return options_.hidden_size; }
-  // There is no vocabulary: both throw Error(internal).
-  Head& head() override;
-  at::Tensor embed(const at::Tensor& ids) const override;
 
  private:
   // (B, class tokens + T, D), ready for the first block.
