@@ -55,14 +55,15 @@ double hidden_size(const Network& network) {
   return elements(table) / static_cast<double>(table[0]);
 }
 
-ModelWork work_of(const Experiment& e, const Layout& layout, const Network& network) {
-  return network.architecture->work(layout.micro_size, layout.row_length, e.precision.compute == Compute::bf16 ? 2 : 4);
+ModelWork work_of(const Experiment& e, const Layout& layout, const Objective& objective, const Network& network) {
+  const int64_t element_size = e.precision.compute == Compute::bf16 ? 2 : 4;
+  return objective.work(*network.architecture, layout.micro_size, layout.row_length, element_size);
 }
 
-MemoryEstimate memory_of_process(const Experiment& e, const Layout& layout, const Network& network, double columns) {
+MemoryEstimate memory_of_process(const Experiment& e, const Layout& layout, const ModelWork& work, const Network& network,
+                                 double columns) {
   const double parameters = 4 * local_parameters(network);
   const double optimizer = parameters / sharding_of(e, layout, 0).ranks * static_cast<double>(find_optimizer(e.optimizer).states);
-  const auto work = work_of(e, layout, network);
   const double activations = kHeapHoles * (work.kept_bytes + work.transient_bytes);
   const double rows = static_cast<double>(layout.micro_size * layout.row_length);
   // The loss keeps its weight's gradient until backward adds it, and a chunk of logits.
@@ -79,11 +80,11 @@ MemoryEstimate memory_of_process(const Experiment& e, const Layout& layout, cons
            {"checkpoint copy", copy}}};
 }
 
-MemoryEstimate memory_of_gpu(const Experiment& e, const Layout& layout, const Network& network, double columns) {
+MemoryEstimate memory_of_gpu(const Experiment& e, const Layout& layout, const ModelWork& work, const Network& network,
+                             double columns) {
   const bool bf16 = e.precision.compute == Compute::bf16;
   const double local = local_parameters(network), element_size = bf16 ? 2 : 4;
   const double owned = local / sharding_of(e, layout, 0).ranks;
-  const auto work = work_of(e, layout, network);
   double attention = 0;  // cuDNN sums the queries' gradient in fp32; in a fixed order over more
   for (const auto& a : work.attention) {
     const double queries = static_cast<double>(a.rows * a.length * a.num_heads);
@@ -137,15 +138,18 @@ double MemoryEstimate::operator[](const std::string& part) const {
   return 0;
 }
 
-MemoryEstimate estimate_memory(const Experiment& e, const Layout& layout, const Network& network, const Vocabulary& vocabulary) {
+MemoryEstimate estimate_memory(const Experiment& e, const Layout& layout, const Objective& objective, const Network& network,
+                               const Vocabulary& vocabulary) {
   const double columns = static_cast<double>(padded_vocabulary(vocabulary.size)) / layout.tensor;
-  return layout.device == at::kCPU ? memory_of_process(e, layout, network, columns) : memory_of_gpu(e, layout, network, columns);
+  const auto work = work_of(e, layout, objective, network);
+  return layout.device == at::kCPU ? memory_of_process(e, layout, work, network, columns)
+                                   : memory_of_gpu(e, layout, work, network, columns);
 }
 
-CostInput cost_of(const Experiment& e, const Layout& layout, const Network& network) {
+CostInput cost_of(const Experiment& e, const Layout& layout, const Objective& objective, const Network& network) {
   const double local = local_parameters(network);
   const auto sharding = sharding_of(e, layout, 0);
-  return {.work = work_of(e, layout, network),
+  return {.work = work_of(e, layout, objective, network),
           .bf16 = e.precision.compute == Compute::bf16,
           .tf32 = e.precision.tf32,
           .micro_batches = static_cast<double>(layout.rows_per_rank / layout.micro_size),
@@ -160,7 +164,7 @@ CostInput cost_of(const Experiment& e, const Layout& layout, const Network& netw
 Table describe_run(const Experiment& e, const Layout& layout, const Objective& objective, const Network& network,
                    const Vocabulary& vocabulary) {
   const auto parameters = static_cast<double>(count_parameters(network));
-  const auto memory = estimate_memory(e, layout, network, vocabulary);
+  const auto memory = estimate_memory(e, layout, objective, network, vocabulary);
   const auto backends = network.architecture->backends(layout.micro_size, layout.row_length, e.data.document_mask);
   const double flops = flops_per_token(objective, *network.architecture, layout.row_length);
   const auto count = [](int64_t value) { return format_count(static_cast<double>(value)); };
@@ -195,7 +199,7 @@ Table describe_run(const Experiment& e, const Layout& layout, const Objective& o
 
 Table describe_cost(const Experiment& e, const Layout& layout, const Objective& objective, const Network& network,
                     const MachineRates& rates) {
-  const auto cost = predict(cost_of(e, layout, network), rates);
+  const auto cost = predict(cost_of(e, layout, objective, network), rates);
   const double seconds = cost.total(), tokens = static_cast<double>(layout.tokens_per_step) / seconds;
   const double flops = tokens * flops_per_token(objective, *network.architecture, layout.row_length) / layout.world;
   const auto promised = promised_flops(rates.gpu, e.precision);

@@ -17,11 +17,11 @@ struct MemoryEstimate {
 };
 
 // Bytes at the peak of one rank: of its process on the CPU, of its GPU (as nvidia-smi counts them) on a device.
-MemoryEstimate estimate_memory(const Experiment& experiment, const Layout& layout, const Network& network,
-                               const Vocabulary& vocabulary);
+MemoryEstimate estimate_memory(const Experiment& experiment, const Layout& layout, const Objective& objective,
+                               const Network& network, const Vocabulary& vocabulary);
 
 // What the cost model asks of a run.
-CostInput cost_of(const Experiment& experiment, const Layout& layout, const Network& network);
+CostInput cost_of(const Experiment& experiment, const Layout& layout, const Objective& objective, const Network& network);
 
 // The banner of `train`, which --dry-run prints too: every resolved number that a person checks first.
 Table describe_run(const Experiment& experiment, const Layout& layout, const Objective& objective, const Network& network,

@@ -47,9 +47,10 @@ int dry_run(const Experiment& experiment, const Layout& layout, const TrainArgum
   return 0;
 }
 
-void tell_price(const DeviceSession& device, const Experiment& e, const Layout& layout, const Network& network, Table& table) {
+void tell_price(const DeviceSession& device, const Experiment& e, const Layout& layout, const Objective& objective,
+                const Network& network, Table& table) {
   if (device.is_cpu() || !e.run.deterministic) return;
-  const auto input = cost_of(e, layout, network);
+  const auto input = cost_of(e, layout, objective, network);
   table.emplace_back("deterministic", uses_fused_kernels(e) ? price_text(deterministic_price(input.work), input.micro_batches)
                                                             : "at a price that is measured for fused blocks only");
 }
@@ -106,7 +107,7 @@ int train(const TrainArguments& arguments) {
   const FailureNote starting(run.folder, [&run] { return run.first_step - 1; });
   RankLog log(run.folder, mpi.rank());
   auto banner = describe_run(experiment, layout, *objective, *network, vocabulary);
-  if (mpi.rank() == 0) tell_price(device, experiment, layout, *network, banner);
+  if (mpi.rank() == 0) tell_price(device, experiment, layout, *objective, *network, banner);
   auto peaks = mpi.rank() == 0 ? peaks_of(device, experiment, banner) : Peaks{};
   peaks = {.promised = mpi.size() * peaks.promised, .measured = mpi.size() * peaks.measured};
   Screen screen(mpi.rank() == 0, layout.steps, peaks);
@@ -183,8 +184,8 @@ int train(const TrainArguments& arguments) {
                                   .device = device.device(),
                                   .tokenizer = vocabulary.tokenizer,
                                   .length = experiment.batch.sequence_length,
-                                  .options = experiment.evaluate,
                                   .grid = grid_of(experiment, vocabulary.frames),
+                                  .options = experiment.evaluate,
                                   .alive = [&] { watchdog.beat(running.load() != nullptr ? running.load()->step_done() : 0); },
                                   .show_progress = mpi.rank() == 0,
                                   .parameters = &network->parameters},

@@ -82,6 +82,9 @@ class MaskedSpectrogram : public Objective, public Painting {
   double frame_scale() const override { return options_.scale; }
   void build(const ModelContext& context, const Architecture& architecture) override;
   double flops_per_token(const Architecture& architecture, int64_t length) const override;
+  ModelWork work(const Architecture& architecture, int64_t samples, int64_t length, int64_t element_size) const override {
+    return architecture.work(samples * rows_of_a_sample(), length, element_size);
+  }
   at::Tensor paint(Architecture& architecture, const Batch& batch) override;
   int64_t rows_of_a_sample() const override { return doubles_rows() ? 2 : 1; }
 

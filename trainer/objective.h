@@ -96,6 +96,11 @@ class Objective : public torch::nn::Module {
   virtual void build(const ModelContext& /*context*/, const Architecture& /*architecture*/) {}
   // Model FLOPs of one training token in a row of `length` beside the architecture's.
   virtual double flops_per_token(const Architecture& /*architecture*/, int64_t /*length*/) const { return 0; }
+  // What a micro-batch of so many samples costs this rank, rows being of `length`: the architecture's work on the rows that they
+  // become, and the objective's own where it says so.
+  virtual ModelWork work(const Architecture& architecture, int64_t samples, int64_t length, int64_t element_size) const {
+    return architecture.work(samples, length, element_size);
+  }
   // What it keeps from step to step beside parameters, by name: of each tensor, whole over the data ranks, this rank's equal part
   // along dim 0, the same on every tensor rank. Checkpoints hold it, and restoring writes into it.
   virtual std::vector<std::pair<std::string, at::Tensor>> state() { return {}; }

@@ -40,9 +40,9 @@ struct Planned {
         objective(make_objective(experiment, vocabulary)),
         network(make_network(experiment, vocabulary, *objective, *mesh)) {}
 
-  MemoryEstimate memory() const { return estimate_memory(experiment, layout, *network, vocabulary); }
+  MemoryEstimate memory() const { return estimate_memory(experiment, layout, *objective, *network, vocabulary); }
   StepCost cost(const std::string& machine = "h200") const {
-    return predict(cost_of(experiment, layout, *network), find_rates(machine));
+    return predict(cost_of(experiment, layout, *objective, *network), find_rates(machine));
   }
   double traffic(const std::string& axis) const {
     for (const auto& one : cost().traffic) {
@@ -130,6 +130,42 @@ TEST(CostModel, MemoryGrowsWithRowsOfAMicroBatchAlone) {
   EXPECT_EQ(Planned(2, {"batch.global_size=128"}).memory()["activations"], Planned(1).memory()["activations"]);
 }
 
+// Two masks a recording make two rows of it.
+TEST(CostModel, AnObjectiveSaysWhatItMakesOfAMicroBatch) {
+  const auto activations = [](const std::string& two_masks) {
+    const auto e = read_experiment_text(R"(
+[run]
+steps = 1
+[batch]
+global_size = 8
+sequence_length = 64
+[objective]
+kind = "masked_spectrogram"
+[architecture]
+kind = "patch_encoder"
+patch_mels = 16
+patch_frames = 2
+)",
+                                        "test.toml", "/", {"objective.two_masks=" + two_masks});
+    const Layout layout{.world = 1,
+                        .data = 1,
+                        .tensor = 1,
+                        .steps = 1,
+                        .row_length = 32,
+                        .rows_per_rank = 8,
+                        .micro_size = 8,
+                        .tokens_per_step = 256,
+                        .device = at::kCPU};
+    const Vocabulary frames{.tokenizer = nullptr, .frames = {.bins = 16, .labels = {}}};
+    const auto mesh = make_planned_mesh(1, 1);
+    const auto objective = make_objective(e, frames);
+    const auto network = make_network(e, frames, *objective, *mesh);
+    EXPECT_EQ(cost_of(e, layout, *objective, *network).work.attention.front().rows, two_masks == "true" ? 16 : 8);
+    return estimate_memory(e, layout, *objective, *network, frames)["activations"];
+  };
+  EXPECT_NEAR(activations("true"), 2 * activations("false"), 0.01 * activations("true"));
+}
+
 TEST(CostModel, AStepTakesAsLongAsItsMicroBatches) {
   const auto one = Planned(1).cost(), four = Planned(1, {"batch.global_size=256"}).cost();
   EXPECT_NEAR(four.products, 4 * one.products, 1e-9);
@@ -159,7 +195,7 @@ TEST(CostModel, WhatSpansMachinesIsSlower) {
 TEST(CostModel, AFasterMachineIsFaster) {
   auto rates = find_rates("h200");
   const Planned planned(1);
-  const auto input = cost_of(planned.experiment, planned.layout, *planned.network);
+  const auto input = cost_of(planned.experiment, planned.layout, *planned.objective, *planned.network);
   const double before = predict(input, rates).total();
   for (auto& rate : rates.product_tflops) rate *= 2;
   EXPECT_LT(predict(input, rates).products, planned.cost().products);

@@ -185,6 +185,23 @@ TEST(MaskedSpectrogram, WhatIsNotMaskedIsNotAskedFor) {
   EXPECT_EQ(run.loss(batch), loss);
 }
 
+TEST(MaskedSpectrogram, ItsWorkIsThatOfTheRowsThatItMakes) {
+  for (const bool two_masks : {false, true}) {
+    auto options = ssast();
+    options.two_masks = two_masks;
+    Trained trained(options);
+    const auto& encoder = *trained.network->encoder;
+    const auto rows = trained.objective.prepare(noise_frames(3, kGrid.frames, kGrid.bins), Random(1, 1)).rows();
+    const auto work = trained.objective.work(encoder, 3, kGrid.patches(), 4);
+    EXPECT_EQ(rows, two_masks ? 6 : 3);
+    EXPECT_DOUBLE_EQ(work.kept_bytes, encoder.work(rows, kGrid.patches(), 4).kept_bytes);
+    // Beside the heads', the FLOPs that are told of a sample's patches are those of all of its rows.
+    const double told = 3 * static_cast<double>(kGrid.patches()) * flops_per_token(trained.objective, encoder, kGrid.patches());
+    EXPECT_GT(told, model_flops(work));
+    EXPECT_LT(told, 1.5 * model_flops(work));
+  }
+}
+
 TEST(MaskedSpectrogram, APerfectPaintingCostsNothing) {
   auto options = ssast();
   options.terms = SpectrogramTerms::generative;
