@@ -219,4 +219,9 @@ Error Section::error(std::string_view key, const std::string& message) const {
   return place.error("[" + name_ + "] " + (key.empty() ? "" : std::string(key) + ": ") + message);
 }
 
+void Section::check_multiple(std::string_view key, int64_t value, int64_t unit, const std::string& name) const {
+  if (value % unit == 0) return;
+  throw error(key, std::to_string(value) + " is not a multiple of " + name + " = " + std::to_string(unit));
+}
+
 }  // namespace lacuna

@@ -38,6 +38,8 @@ class Section {
   // A usage error at the place of `key`, or at the section where the key was not written:
   // "file.toml:12:1: [architecture] hidden_size: MESSAGE".
   Error error(std::string_view key, const std::string& message) const;
+  // Throws such an error unless the value of `key` is a multiple of `unit`, which users know as `name`.
+  void check_multiple(std::string_view key, int64_t value, int64_t unit, const std::string& name) const;
 
  private:
   std::string name_;

@@ -16,7 +16,7 @@ namespace {
 int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
 ByteWordOptions with_defaults(ByteWordOptions o) {
-  if (o.feed_forward_size == 0) o.feed_forward_size = 4 * o.hidden_size;
+  set_block_defaults(o);
   if (o.character_layers == 0) o.character_layers = std::clamp<int64_t>(o.num_layers / 3, 1, 3);
   if (o.character_heads == 0) o.character_heads = o.num_heads;
   if (o.character_size == 0) o.character_size = round_up((o.hidden_size + 2) / 3, 8 * o.character_heads);
@@ -26,20 +26,7 @@ ByteWordOptions with_defaults(ByteWordOptions o) {
   return o;
 }
 
-DecoderOptions backbone_shape(const ByteWordOptions& o) {
-  return {.num_layers = o.num_layers,
-          .hidden_size = o.hidden_size,
-          .num_heads = o.num_heads,
-          .num_kv_heads = o.num_heads,
-          .feed_forward_size = o.feed_forward_size,
-          .norm = o.norm,
-          .norm_epsilon = o.norm_epsilon,
-          .position = PositionKind::rotary,
-          .activation = o.activation,
-          .bias = o.bias,
-          .rotary_base = o.rotary_base,
-          .dropout = o.dropout};
-}
+DecoderOptions backbone_shape(const ByteWordOptions& o) { return block_of(o, Visibility::causal, PositionKind::rotary); }
 
 DecoderOptions character_shape(const ByteWordOptions& o) {
   auto shape = backbone_shape(o);
@@ -55,13 +42,9 @@ DecoderOptions character_shape(const ByteWordOptions& o) {
 void ByteWord::check(const Options& given, const Section& section, int64_t tensor_size) {
   const auto o = with_defaults(given);
   Decoder::check(backbone_shape(o), section, tensor_size);
-  const auto divides = [&](std::string_view key, int64_t value, int64_t by, const std::string& of) {
-    if (value % by != 0)
-      throw section.error(key, std::to_string(value) + " is not a multiple of " + of + " = " + std::to_string(by));
-  };
-  divides("character_size", o.character_size, 2 * o.character_heads, "2 x character_heads");
-  divides("character_heads", o.character_heads, tensor_size, "parallel.tensor");
-  divides("character_feed_forward_size", o.character_feed_forward_size, tensor_size, "parallel.tensor");
+  section.check_multiple("character_size", o.character_size, 2 * o.character_heads, "2 x character_heads");
+  section.check_multiple("character_heads", o.character_heads, tensor_size, "parallel.tensor");
+  section.check_multiple("character_feed_forward_size", o.character_feed_forward_size, tensor_size, "parallel.tensor");
   if (o.max_word_bytes < o.bytes_per_word + 3) {
     throw section.error("max_word_bytes", std::to_string(o.max_word_bytes) +
                                               " is too short for bytes_per_word = " + std::to_string(o.bytes_per_word) +

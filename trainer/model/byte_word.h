@@ -43,11 +43,13 @@ struct ByteWordOptions {
 };
 template <class Visitor>
 void describe(Visitor& visit, ByteWordOptions& o) {
-  visit("num_layers", o.num_layers, "blocks of the backbone over words", between(1, 1000));
-  visit("hidden_size", o.hidden_size, "width of the backbone", between(1, 1 << 20));
-  visit("num_heads", o.num_heads, "attention heads of the backbone; divide hidden_size", between(1, 1 << 16));
-  visit("feed_forward_size", o.feed_forward_size, "inner width of the backbone's feed-forward halves; 0 = 4 x hidden_size",
-        at_least(0));
+  describe_block(visit, o,
+                 {.num_layers = "blocks of the backbone over words",
+                  .hidden_size = "width of the backbone",
+                  .num_heads = "attention heads of the backbone; divide hidden_size",
+                  .feed_forward_size = "inner width of the backbone's feed-forward halves; 0 = 4 x hidden_size",
+                  .tied_embedding = "the head shares the bytes' embedding",
+                  .dropout = "on the bytes' embedding and the residual branches"});
   visit("character_layers", o.character_layers,
         "blocks of the encoder, and as many of the decoder; 0 = num_layers / 3, from 1 to 3", between(0, 1000));
   visit("character_size", o.character_size, "their width; 0 = about hidden_size / 3, in heads of a multiple of 8",
@@ -57,13 +59,6 @@ void describe(Visitor& visit, ByteWordOptions& o) {
         "inner width of their feed-forward halves; 0 = as many times their width as the backbone's", at_least(0));
   visit("bytes_per_word", o.bytes_per_word, "a row has one slot for a word for every so many bytes", between(1, 1 << 10));
   visit("max_word_bytes", o.max_word_bytes, "longer words are cut; at least bytes_per_word + 3", between(8, 1 << 10));
-  visit("norm", o.norm, "layer_norm or rms_norm, before each half of a block");
-  visit("norm_epsilon", o.norm_epsilon, "added to the variance", above(0));
-  visit("activation", o.activation, "of the feed-forward halves; swiglu and geglu are gated");
-  visit("bias", o.bias, "which linears have a bias; with all, layer norms too");
-  visit("rotary_base", o.rotary_base, "base of the rotary angles", above(0));
-  visit("tied_embedding", o.tied_embedding, "the head shares the bytes' embedding");
-  visit("dropout", o.dropout, "on the bytes' embedding and the residual branches", from_below(0, 1));
 }
 
 class ByteWord : public Architecture {

@@ -1,7 +1,7 @@
 // A block of the decoder of an encoder_decoder.
 #pragma once
 #include "trainer/model/cross_attention.h"
-#include "trainer/model/decoder.h"
+#include "trainer/model/decoder_block.h"
 
 namespace lacuna {
 

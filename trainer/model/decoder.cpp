@@ -19,79 +19,19 @@ namespace lacuna {
 namespace {
 
 DecoderOptions with_defaults(DecoderOptions o) {
-  if (o.num_kv_heads == 0) o.num_kv_heads = o.num_heads;
-  if (o.feed_forward_size == 0) o.feed_forward_size = 4 * o.hidden_size;
+  set_block_defaults(o);
   return o;
 }
 
 }  // namespace
 
-DecoderBlock::DecoderBlock(const ModelContext& context, const DecoderOptions& o, int64_t layer)
-    : dropout_(o.dropout),
-      post_norm_(o.post_norm),
-      random_(Random(context.seed, 1).fork("dropout").fork(static_cast<uint64_t>(layer))) {
-  const bool bias = o.bias == BiasKind::all;
-  const double branches = o.partial_attention ? 3 : 2;
-  const double output_deviation = 0.02 / std::sqrt(branches * static_cast<double>(o.num_layers));
-  const auto norm = [&] { return std::make_shared<Norm>(context, o.norm, o.hidden_size, bias, o.norm_epsilon); };
-  attention_norm_ = register_module("attention_norm", norm());
-  const AttentionShape shape{.hidden_size = o.hidden_size,
-                             .num_heads = o.num_heads,
-                             .num_kv_heads = o.num_kv_heads,
-                             .input_bias = o.bias != BiasKind::none,
-                             .output_bias = bias,
-                             .output_deviation = output_deviation};
-  attention_ = register_module("attention", std::make_shared<Attention>(context, shape));
-  if (o.partial_attention) {
-    partial_norm_ = register_module("partial_norm", norm());
-    partial_ = register_module("partial", std::make_shared<PartialAttention>(context, shape));
-  }
-  feed_forward_norm_ = register_module("feed_forward_norm", norm());
-  feed_forward_ = register_module("feed_forward", std::make_shared<FeedForward>(context, o.hidden_size, o.feed_forward_size,
-                                                                                o.activation, bias, output_deviation));
-}
-
-at::Tensor DecoderBlock::drop(const at::Tensor& x, const StreamLayout& stream, std::string_view half,
-                              const at::Tensor& stream_positions) const {
-  return is_training() ? stream.drop(x, dropout_, random_.fork(half), stream_positions) : x;
-}
-
-at::Tensor DecoderBlock::forward(at::Tensor x, const StreamLayout& stream, const AttentionPattern& pattern,
-                                 const RotaryAngles* angles, KeyValueCache* cache, const at::Tensor& stream_positions,
-                                 const AttentionPattern* source) const {
-  const auto mixed = attention_->forward(post_norm_ ? x : attention_norm_->forward(x), stream, pattern, angles, cache);
-  x = x + drop(mixed, stream, "attention", stream_positions);
-  if (post_norm_) x = attention_norm_->forward(x);
-  if (partial_) {
-    const auto normed = partial_norm_->forward(x);
-    auto read = cache != nullptr ? cache->source : KeyValues{};
-    if (!read.keys.defined()) read = partial_->read(normed, stream);
-    if (cache != nullptr) cache->source = read;
-    x = x + drop(partial_->forward(normed, stream, read, *source), stream, "partial", stream_positions);
-  }
-  const auto fed = feed_forward_->forward(post_norm_ ? x : feed_forward_norm_->forward(x), stream);
-  x = x + drop(fed, stream, "feed_forward", stream_positions);
-  return post_norm_ ? feed_forward_norm_->forward(x) : x;
-}
-
-ResidualStream DecoderBlock::forward(ResidualStream x, const StreamLayout& stream, const PackedAttentionShape& pattern,
-                                     const RotaryTable& rotary, const at::Tensor& positions, Recompute recompute) const {
-  return transformer_block(x, attention_->half(*attention_norm_, stream, pattern, rotary, positions),
-                           feed_forward_->half(*feed_forward_norm_, stream), recompute);
-}
-
 void Decoder::check(const Options& given, const Section& section, int64_t tensor_size) {
   const auto o = with_defaults(given);
-  const auto divides = [&](std::string_view key, int64_t value, int64_t by, const std::string& of) {
-    if (value % by != 0) {
-      throw section.error(key, std::to_string(value) + " is not a multiple of " + of + " = " + std::to_string(by));
-    }
-  };
-  divides("hidden_size", o.hidden_size, o.num_heads, "num_heads");
-  divides("num_heads", o.num_heads, o.num_kv_heads, "num_kv_heads");
-  divides("num_heads", o.num_heads, tensor_size, "parallel.tensor");
-  divides("num_kv_heads", o.num_kv_heads, tensor_size, "parallel.tensor");
-  divides("feed_forward_size", o.feed_forward_size, tensor_size, "parallel.tensor");
+  section.check_multiple("hidden_size", o.hidden_size, o.num_heads, "num_heads");
+  section.check_multiple("num_heads", o.num_heads, o.num_kv_heads, "num_kv_heads");
+  section.check_multiple("num_heads", o.num_heads, tensor_size, "parallel.tensor");
+  section.check_multiple("num_kv_heads", o.num_kv_heads, tensor_size, "parallel.tensor");
+  section.check_multiple("feed_forward_size", o.feed_forward_size, tensor_size, "parallel.tensor");
   if (o.position == PositionKind::rotary && o.hidden_size / o.num_heads % 2 != 0) {
     throw section.error("num_heads", "rotary positions turn pairs of dimensions, so hidden_size / num_heads must be even");
   }
@@ -220,25 +160,6 @@ void Decoder::check_recompute(const AttentionPattern& pattern) const {
         "parallel.recompute = \"block\" does not go with architecture.position = \"relative\", whose bias all blocks share; "
         "use \"none\"");
   }
-}
-
-std::string DecoderBlock::not_fused(const DecoderOptions& o, int64_t ranks, bool training) {
-  const int64_t head_size = o.hidden_size / o.num_heads;
-  if (o.position == PositionKind::relative) return "relative positions";
-  if (o.dropout > 0 && training) return "dropout";
-  if (o.post_norm) return "norms behind the halves";
-  if (o.partial_attention) return "partial attention";
-  if (o.type_embedding) return "a type embedding";
-  if (o.separate_positions) return "separate positions";
-  if (head_size % 8 != 0 || head_size > 256) return "heads of " + std::to_string(head_size) + ", not of 8, 16, ..., 256";
-  // Packed weights lie side by side where every part fills whole lines of flat storage.
-  const std::pair<const char*, int64_t> parts[]{{"hidden_size", o.hidden_size},
-                                                {"keys and values", o.num_kv_heads * head_size},
-                                                {"feed_forward_size", o.feed_forward_size}};
-  for (const auto& [name, size] : parts) {
-    if (size / ranks % 32 != 0) return std::string(name) + " of " + std::to_string(size / ranks) + " a rank, no multiple of 32";
-  }
-  return "";
 }
 
 std::string Decoder::not_fused(bool training) const {

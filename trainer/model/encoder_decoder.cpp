@@ -9,13 +9,13 @@
 #include <cmath>
 
 #include "trainer/model/attention_pattern.h"
+#include "trainer/model/decoder.h"
 
 namespace lacuna {
 namespace {
 
 EncoderDecoderOptions with_defaults(EncoderDecoderOptions o) {
-  if (o.num_kv_heads == 0) o.num_kv_heads = o.num_heads;
-  if (o.feed_forward_size == 0) o.feed_forward_size = 4 * o.hidden_size;
+  set_block_defaults(o);
   if (o.encoder_layers == 0) o.encoder_layers = o.num_layers;
   if (o.decoder_layers == 0) o.decoder_layers = o.num_layers;
   return o;
@@ -23,19 +23,9 @@ EncoderDecoderOptions with_defaults(EncoderDecoderOptions o) {
 
 // What the two sides' blocks have in common with a decoder's.
 DecoderOptions block_options(const EncoderDecoderOptions& o, int64_t num_layers) {
-  return {.num_layers = num_layers,
-          .hidden_size = o.hidden_size,
-          .num_heads = o.num_heads,
-          .num_kv_heads = o.num_kv_heads,
-          .feed_forward_size = o.feed_forward_size,
-          .norm = o.norm,
-          .norm_epsilon = o.norm_epsilon,
-          .position = o.position,
-          .activation = o.activation,
-          .bias = o.bias,
-          .rotary_base = o.rotary_base,
-          .tied_embedding = o.tied_embedding,
-          .dropout = o.dropout};
+  auto block = block_of(o, Visibility::causal, o.position);
+  block.num_layers = num_layers;
+  return block;
 }
 
 }  // namespace

@@ -25,7 +25,11 @@
 // The sixth is a loss on the source and an objective's. Rows start the decoder with the source's last token, which such a
 // language model then reads twice.
 #pragma once
+#include "trainer/config/section.h"
 #include "trainer/model/cross_block.h"
+#include "trainer/model/embedding.h"
+#include "trainer/model/relative_bias.h"
+#include "trainer/model/source_attention.h"
 #include "trainer/model/two_sided.h"
 
 namespace lacuna {
@@ -56,23 +60,16 @@ struct EncoderDecoderOptions {
 };
 template <class Visitor>
 void describe(Visitor& visit, EncoderDecoderOptions& o) {
-  visit("num_layers", o.num_layers, "blocks of each side that is not told its own", between(1, 1000));
+  describe_block(visit, o,
+                 {.num_layers = "blocks of each side that is not told its own",
+                  .hidden_size = "width of the residual streams",
+                  .norm = "layer_norm or rms_norm, before each part of a block",
+                  .position = "how positions enter the self-attentions",
+                  .dropout = "on the embeddings and the residual branches"});
   visit("encoder_layers", o.encoder_layers, "blocks of the encoder; 0 = num_layers", between(0, 1000));
   visit("decoder_layers", o.decoder_layers, "blocks of the decoder; 0 = num_layers", between(0, 1000));
-  visit("hidden_size", o.hidden_size, "width of the residual streams", between(1, 1 << 20));
-  visit("num_heads", o.num_heads, "attention heads; divide hidden_size", between(1, 1 << 16));
-  visit("num_kv_heads", o.num_kv_heads, "key and value heads; divide num_heads; 0 = num_heads", at_least(0));
-  visit("feed_forward_size", o.feed_forward_size, "inner width of the feed-forward halves; 0 = 4 x hidden_size", at_least(0));
-  visit("norm", o.norm, "layer_norm or rms_norm, before each part of a block");
-  visit("norm_epsilon", o.norm_epsilon, "added to the variance", above(0));
-  visit("position", o.position, "how positions enter the self-attentions");
-  visit("activation", o.activation, "of the feed-forward halves; swiglu and geglu are gated");
-  visit("bias", o.bias, "which linears have a bias; with all, layer norms too");
-  visit("rotary_base", o.rotary_base, "base of the rotary angles", above(0));
   visit("centred_encoder", o.centred_encoder, "rotary positions of the encoder count from its middle");
-  visit("tied_embedding", o.tied_embedding, "the head shares the embedding's table");
   visit("scaled_logits", o.scaled_logits, "logits of a tied head are divided by the root of hidden_size, as T5's");
-  visit("dropout", o.dropout, "on the embeddings and the residual branches", from_below(0, 1));
   visit("shared_sides", o.shared_sides, "encoder and decoder have the same parameters, but for cross-attention");
   visit("coordinated_layers", o.coordinated_layers, "decoder layer l reads encoder layer l, not the encoder's output");
   visit("joint_softmax", o.joint_softmax, "one attention over source and targets in place of two");

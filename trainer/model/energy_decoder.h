@@ -24,13 +24,9 @@ struct EnergyDecoderOptions {
 };
 template <class Visitor>
 void describe(Visitor& visit, EnergyDecoderOptions& o) {
-  visit("num_layers", o.num_layers, "blocks", between(1, 1000));
-  visit("hidden_size", o.hidden_size, "width of the residual stream", between(1, 1 << 20));
-  visit("num_heads", o.num_heads, "attention heads; divide hidden_size", between(1, 1 << 16));
-  visit("feed_forward_size", o.feed_forward_size, "inner width of the feed-forward half; 0 = hidden_size, as in the paper",
-        at_least(0));
-  visit("norm_epsilon", o.norm_epsilon, "added to the mean square; candidates start small", above(0));
-  visit("rotary_base", o.rotary_base, "base of the rotary angles", above(0));
+  describe_block(visit, o,
+                 {.feed_forward_size = "inner width of the feed-forward half; 0 = hidden_size, as in the paper",
+                  .norm_epsilon = "added to the mean square; candidates start small"});
 }
 
 class EnergyDecoder : public Decoder {

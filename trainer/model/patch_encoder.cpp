@@ -12,6 +12,7 @@
 #include <limits>
 
 #include "data/error.h"
+#include "trainer/model/decoder.h"
 #include "trainer/model/recomputed.h"
 
 namespace lacuna {
@@ -24,9 +25,7 @@ ModelContext with_whole_stream(ModelContext context) {
 }
 
 DecoderOptions block_of(const PatchEncoderOptions& o) {
-  auto options = decoder_options(o, Visibility::full);
-  options.post_norm = o.post_norm;
-  return options;
+  return lacuna::block_of(o, Visibility::full, PositionKind::none);
 }
 
 // places (n) -> (n, size): sines, then cosines, of size / 2 wave lengths.

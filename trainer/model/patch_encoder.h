@@ -13,28 +13,40 @@
 // Initial values are the decoder's (normal, 0.02), not the xavier values of the released codes. With shared_layers the layers
 // share their dropout masks as well.
 #pragma once
-#include "trainer/model/block_options.h"
+#include "trainer/config/section.h"
+#include "trainer/model/decoder_block.h"
 #include "trainer/model/layer_states.h"
+#include "trainer/model/packed_pattern.h"
 
 namespace lacuna {
 
 enum class PatchPosition { learned, sine, none };
 constexpr std::array<std::string_view, 3> names_of(PatchPosition) { return {"learned", "sine", "none"}; }
 
-struct PatchEncoderOptions : BlockOptions {
+struct PatchEncoderOptions {
+  int64_t num_layers = 4;
+  int64_t hidden_size = 128;
+  int64_t num_heads = 4;
+  int64_t feed_forward_size = 0;
+  NormKind norm = NormKind::layer_norm;
+  double norm_epsilon = 1e-5;
+  PatchPosition position = PatchPosition::learned;
+  Activation activation = Activation::gelu;
+  BiasKind bias = BiasKind::all;
+  double dropout = 0.0;
   int64_t patch_mels = 0;
   int64_t patch_frames = 1;
-  PatchPosition position = PatchPosition::learned;
   int64_t num_class_tokens = 0;
   bool post_norm = false;
   bool shared_layers = false;
 };
 template <class Visitor>
 void describe(Visitor& visit, PatchEncoderOptions& o) {
-  describe(visit, static_cast<BlockOptions&>(o));
+  describe_block(visit, o,
+                 {.norm = "layer_norm or rms_norm",
+                  .position = "how patches know their place: learned vectors, sines of line and column, or not at all"});
   visit("patch_mels", o.patch_mels, "mel bins, or lines of a picture, of a patch; 0 = all", at_least(0));
   visit("patch_frames", o.patch_frames, "frames of a patch; a row has batch.sequence_length frames", at_least(1));
-  visit("position", o.position, "how patches know their place: learned vectors, sines of line and column, or not at all");
   visit("num_class_tokens", o.num_class_tokens, "learned tokens before the patches; SSAST has 2", between(0, 64));
   visit("post_norm", o.post_norm, "normalise after each half, as BERT does, instead of before");
   visit("shared_layers", o.shared_layers, "all layers use one block's parameters, as ALBERT's do");
