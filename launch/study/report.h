@@ -20,6 +20,9 @@ Report make_report(const Study& study, const std::vector<RunRecord>& records, co
 
 std::string report_markdown(const Report& report);
 std::string report_html(const Report& report);
+// Of the page: the confusion matrices of every cell, task and arm, counts of all seeds together; folded where they are many. Empty
+// where no evaluation has any.
+std::string confusion_section(const Report& report);
 
 struct ReportTable {
   std::string title;

@@ -38,6 +38,8 @@ svg { width: 100%; height: auto; display: block; color: var(--text); } svg text 
 svg .title { font-weight: 600; font-size: 13px; } svg .grid { stroke: var(--rule); stroke-width: 1; } svg .axis { stroke: var(--soft); }
 svg .line { fill: none; stroke-width: 1.8; stroke-linejoin: round; } svg .band { opacity: .16; stroke: none !important; }
 svg .seed { fill: none !important; stroke-width: 1.4; } svg .error { stroke-width: 2.4; } .dashes { stroke-dasharray: 6 3; } .dots { stroke-dasharray: 2 3; }
+svg .cell { fill: var(--c0); } svg .on { fill: var(--back); } summary { cursor: pointer; padding: 4px 0; }
+figcaption { text-align: center; }
 svg circle, svg .error { stroke-dasharray: none !important; } svg .dot { stroke: none !important; }
 .legend { list-style: none; padding: 0; margin: 4px 0 12px; display: flex; flex-wrap: wrap; gap: 2px 16px; font-size: .875rem; }
 .legend svg { display: inline-block; width: 26px; height: 10px; margin-right: 6px; vertical-align: middle; }
@@ -176,7 +178,7 @@ std::string report_html(const Report& report) {
   if (!report.claims.empty()) html += "<h2>Claims</h2>\n";
   for (size_t i = 0; i < report.claims.size(); ++i) html += claim_card(report.study.claims[i], report.claims[i]);
   if (!report.claims.empty()) html += "<p class=\"soft\">" + xml_escape(rule_text()) + "</p>\n";
-  html += dots(report) + curves(report) + "<h2>Cells</h2>\n" + html_table(cost_table(report));
+  html += dots(report) + confusion_section(report) + curves(report) + "<h2>Cells</h2>\n" + html_table(cost_table(report));
   for (const auto& table : metric_tables(report)) html += html_table(table);
   html += html_table(missing_table(report), "words");
   ReportTable origin{.title = "", .head = {"origin", ""}, .rows = {}};

@@ -50,6 +50,11 @@ void read_evaluation(const PlannedRun& run, RunRecord& record) {
   for (const auto& line : kept["lines"]) {
     for (const auto& [name, value] : scalars_of(line, /*slices=*/true)) record.numbers[name] = value;
     for (const auto& [name, value] : scalars_of(line)) record.figures.insert(name);
+    if (const auto found = line.find("confusion"); found != line.end()) {
+      const auto text = [&](const char* key) { return line.value(key, ""); };
+      record.confusions[text("task") + "/" + text("arm") + "/" + text("label")] = {.classes = found->at("classes"),
+                                                                                  .counts = found->at("counts")};
+    }
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include "launch/study/plan.h"
 #include "launch/study/run_study.h"
+#include "trainer/report/confusion_chart.h"
 
 namespace lacuna {
 
@@ -29,6 +30,7 @@ struct RunRecord {
   // last twentieth of the steps; TASK/NAME of every evaluation after training.
   std::map<std::string, double> numbers;
   std::set<std::string> figures;         // of the numbers those with a slash that are no slice's
+  std::map<std::string, Confusion> confusions{};  // TASK/ARM/LABEL of the evaluations after training that have one
   std::map<std::string, Curve> curves;  // train/NAME of every step, TASK/NAME of every evaluation during training
 
   std::optional<double> number(const std::string& name) const;

@@ -47,6 +47,32 @@ def layouts_change_nothing(runs):
     return "two data ranks, two tensor ranks"
 
 
+def a_study_shows_what_is_taken_for_what(runs):
+    """Two cells of one task: eight matrices on the page, folded by cell, each of a run's own counts."""
+    trained(runs)
+    study = runs.folder / "study.toml"
+    study.write_text('''[study]
+name = "shown"
+base = "tones.toml"
+seeds = [1]
+tasks = ["knn"]
+set = ["run.steps=2", "evaluate.probe.label=word", "evaluate.probe.epochs=1"]
+[[cell]]
+name = "one"
+[[cell]]
+name = "two"
+''')
+    runs.expect(0, "ablate", study, "--set", f"study.out={runs.folder}/studies")
+    folder = runs.folder / "studies/shown"
+    page = (folder / "report.html").read_text()
+    pictures = page.count("<desc>Lines are the true word")
+    check(pictures == 8 and page.count("<details>") == 2 and "predicted word" in page, f"{pictures} matrices")
+    kept = json.loads(next(folder.glob("cells/two/*.evaluation.json")).read_text())
+    counts = next(line for line in kept["lines"] if line["arm"] == "features")["confusion"]["counts"]
+    picture = page[page.index("<title>two: knn, features</title>"):]
+    check(f"high: {counts[0][0]} of {sum(counts[0])} right" in picture[:picture.index("</desc>")], f"{counts} are not those shown")
+
+
 def what_cannot_be_judged_is_said(runs):
     runs.train("text")
     told = runs.expect(2, "evaluate", runs.run_folder("text"), "--task", "probe")
@@ -57,4 +83,4 @@ def what_cannot_be_judged_is_said(runs):
 
 
 if __name__ == "__main__":
-    main(every_evaluation_has_four_arms, layouts_change_nothing, what_cannot_be_judged_is_said)
+    main(every_evaluation_has_four_arms, layouts_change_nothing, a_study_shows_what_is_taken_for_what, what_cannot_be_judged_is_said)

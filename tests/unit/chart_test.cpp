@@ -3,48 +3,18 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
 #include <vector>
 
+#include "tests/support/markup.h"
 #include "trainer/report/csv.h"
 
 namespace lacuna {
 namespace {
 
-// Empty where `text` is one well-formed element, else what is wrong: tags nest, attributes are quoted, & begins a known entity.
-std::string fault_of(const std::string& text) {
-  std::vector<std::string> open;
-  size_t roots = 0;
-  for (size_t at = 0; at < text.size();) {
-    if (text[at] == '&') {
-      const auto end = text.find(';', at);
-      const auto entity = text.substr(at, end - at + 1);
-      if (entity != "&amp;" && entity != "&lt;" && entity != "&gt;" && entity != "&quot;") return "entity " + entity.substr(0, 12);
-      at = end + 1;
-    } else if (text[at] != '<') {
-      if (open.empty() && !std::isspace(static_cast<unsigned char>(text[at]))) return "text outside of the element";
-      ++at;
-    } else {
-      const auto end = text.find('>', at);
-      if (end == std::string::npos) return "a tag that does not end";
-      auto tag = text.substr(at + 1, end - at - 1);
-      at = end + 1;
-      if (std::count(tag.begin(), tag.end(), '"') % 2 != 0 || tag.find('<') != std::string::npos) return "tag <" + tag + ">";
-      if (tag[0] == '/') {
-        if (open.empty() || open.back() != tag.substr(1)) return "</" + tag.substr(1) + "> closes nothing";
-        open.pop_back();
-      } else {
-        roots += open.empty() ? 1 : 0;
-        if (tag.back() != '/') open.push_back(tag.substr(0, tag.find_first_of(" \n")));
-      }
-    }
-  }
-  return !open.empty() ? "<" + open.back() + "> stays open" : roots != 1 ? "no single element" : "";
-}
+using testing::fault_of;
 
 ChartLine line(const std::string& name, double slope) {
   ChartLine l{.name = name, .points = {}};
@@ -85,14 +55,6 @@ TEST(DotChart, ShowsEverySeed) {
   for (size_t at = svg.find("<circle"); at != std::string::npos; at = svg.find("<circle", at + 1)) ++circles;
   EXPECT_EQ(circles, 4u);
   EXPECT_EQ(svg.find("nan"), std::string::npos);
-}
-
-TEST(FaultOf, SeesWhatItIsThereFor) {
-  EXPECT_NE(fault_of("<a><b></a></b>"), "");
-  EXPECT_NE(fault_of("<a>x & y</a>"), "");
-  EXPECT_NE(fault_of("<a>"), "");
-  EXPECT_NE(fault_of("<a c=\"></a>"), "");
-  EXPECT_EQ(fault_of("<a c=\"1\"><b/>&lt;</a>\n"), "");
 }
 
 TEST(Ticks, AreRoundAndInside) {

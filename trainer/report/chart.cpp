@@ -9,36 +9,14 @@
 namespace lacuna {
 namespace {
 
-constexpr double kWidth = 420, kLineHeight = 280, kRowHeight = 22;
+constexpr double kLineHeight = 280, kRowHeight = 22;
 constexpr double kTop = 28, kRight = 14, kBottom = 44;
-constexpr double kLetter = 6.6;  // width of a letter of the labels, about
-
-std::string number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f", value);
-  return text;
-}
 
 // Where a value lies in the picture.
 struct Scale {
   double low, high, from, to;
   double operator()(double value) const { return from + (value - low) / (high - low) * (to - from); }
 };
-
-std::string text_at(double x, double y, const std::string& anchor, const std::string& text, const std::string& more = "") {
-  return "<text x=\"" + number(x) + "\" y=\"" + number(y) + "\" text-anchor=\"" + anchor + "\"" + more + ">" + xml_escape(text) +
-         "</text>\n";
-}
-
-std::string rule(double x1, double y1, double x2, double y2, const std::string& name = "grid") {
-  return "<line class=\"" + name + "\" x1=\"" + number(x1) + "\" y1=\"" + number(y1) + "\" x2=\"" + number(x2) + "\" y2=\"" +
-         number(y2) + "\"/>\n";
-}
-
-std::string opening(const std::string& title, double height) {
-  return "<svg viewBox=\"0 0 " + number(kWidth) + " " + number(height) + "\" role=\"img\" xmlns=\"http://www.w3.org/2000/svg\">\n<title>" +
-         xml_escape(title) + "</title>\n" + text_at(4, 15, "start", title, " class=\"title\"");
-}
 
 double step_of(const std::vector<double>& marks) { return marks.size() > 1 ? marks[1] - marks[0] : std::abs(marks[0]); }
 
@@ -47,10 +25,10 @@ std::string x_axis(const Scale& x, double top, double bottom, const std::string&
   std::string svg;
   const auto marks = ticks(x.low, x.high, 5);
   for (const double mark : marks) {
-    svg += rule(x(mark), top, x(mark), bottom);
-    svg += text_at(x(mark), bottom + 15, x(mark) > kWidth - 30 ? "end" : "middle", tick_text(mark, step_of(marks)));
+    svg += svg_rule(x(mark), top, x(mark), bottom);
+    svg += svg_text(x(mark), bottom + 15, x(mark) > kChartWidth - 30 ? "end" : "middle", tick_text(mark, step_of(marks)));
   }
-  return svg + text_at((x.from + x.to) / 2, bottom + 34, "middle", label);
+  return svg + svg_text((x.from + x.to) / 2, bottom + 34, "middle", label);
 }
 
 // A range that is a little wider than the values and never empty.
@@ -62,41 +40,18 @@ void widen(double& low, double& high) {
 
 std::string path_of(const std::vector<ChartPoint>& points, const Scale& x, const Scale& y) {
   std::string path;
-  for (const auto& p : points) path += (path.empty() ? "M" : "L") + number(x(p.x)) + " " + number(y(p.mean));
+  for (const auto& p : points) path += (path.empty() ? "M" : "L") + svg_number(x(p.x)) + " " + svg_number(y(p.mean));
   return path;
 }
 
 std::string band_of(const std::vector<ChartPoint>& points, const Scale& x, const Scale& y) {
   std::string path;
-  for (const auto& p : points) path += (path.empty() ? "M" : "L") + number(x(p.x)) + " " + number(y(p.high));
-  for (auto p = points.rbegin(); p != points.rend(); ++p) path += "L" + number(x(p->x)) + " " + number(y(p->low));
+  for (const auto& p : points) path += (path.empty() ? "M" : "L") + svg_number(x(p.x)) + " " + svg_number(y(p.high));
+  for (auto p = points.rbegin(); p != points.rend(); ++p) path += "L" + svg_number(x(p->x)) + " " + svg_number(y(p->low));
   return path + "Z";
 }
 
 }  // namespace
-
-std::string xml_escape(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) >= 0x20 || c == '\n' || c == '\t') out += c;  // XML has no other control letters
-    }
-  }
-  return out;
-}
 
 std::string chart_class(size_t number) {
   return "c" + std::to_string(number % 8) + (number >= 16 ? " dots" : number >= 8 ? " dashes" : "");
@@ -145,20 +100,20 @@ std::string line_chart(const LineChart& chart) {
   const auto marks = ticks(low, high, 5);
   size_t letters = 0;
   for (const double mark : marks) letters = std::max(letters, tick_text(mark, step_of(marks)).size());
-  const double left = 26 + kLetter * static_cast<double>(letters), bottom = kLineHeight - kBottom;
-  const Scale x{0, x_high > 0 ? x_high : 1, left, kWidth - kRight}, y{low, high, bottom, kTop};
+  const double left = 26 + kLetterWidth * static_cast<double>(letters), bottom = kLineHeight - kBottom;
+  const Scale x{0, x_high > 0 ? x_high : 1, left, kChartWidth - kRight}, y{low, high, bottom, kTop};
 
-  auto svg = opening(chart.title, kLineHeight);
+  auto svg = svg_opening(chart.title, kChartWidth, kLineHeight);
   const std::string name = "clip" + std::to_string(std::hash<std::string>{}(chart.title + chart.x_label));
-  svg += "<clipPath id=\"" + name + "\"><rect x=\"" + number(left) + "\" y=\"" + number(kTop) + "\" width=\"" +
-         number(x.to - left) + "\" height=\"" + number(bottom - kTop) + "\"/></clipPath>\n";
+  svg += "<clipPath id=\"" + name + "\"><rect x=\"" + svg_number(left) + "\" y=\"" + svg_number(kTop) + "\" width=\"" +
+         svg_number(x.to - left) + "\" height=\"" + svg_number(bottom - kTop) + "\"/></clipPath>\n";
   for (const double mark : marks) {
-    svg += rule(left, y(mark), x.to, y(mark)) + text_at(left - 6, y(mark) + 4, "end", tick_text(mark, step_of(marks)));
+    svg += svg_rule(left, y(mark), x.to, y(mark)) + svg_text(left - 6, y(mark) + 4, "end", tick_text(mark, step_of(marks)));
   }
   svg += x_axis(x, kTop, bottom, chart.x_label);
-  svg += text_at(12, (kTop + bottom) / 2, "middle", chart.y_label,
-                 " transform=\"rotate(-90 12 " + number((kTop + bottom) / 2) + ")\"");
-  svg += rule(left, bottom, x.to, bottom, "axis") + rule(left, kTop, left, bottom, "axis");
+  svg += svg_text(12, (kTop + bottom) / 2, "middle", chart.y_label,
+                 " transform=\"rotate(-90 12 " + svg_number((kTop + bottom) / 2) + ")\"");
+  svg += svg_rule(left, bottom, x.to, bottom, "axis") + svg_rule(left, kTop, left, bottom, "axis");
   svg += "<g clip-path=\"url(#" + name + ")\">\n";
   for (size_t i = 0; i < chart.lines.size(); ++i) {
     const auto& points = chart.lines[i].points;
@@ -170,7 +125,7 @@ std::string line_chart(const LineChart& chart) {
     svg += "<path class=\"line " + chart_class(i) + "\" d=\"" + path_of(line.points, x, y) + "\"><title>" + xml_escape(line.name) +
            "</title></path>\n";
     const auto& last = line.points.back();
-    svg += "<circle class=\"dot " + chart_class(i) + "\" cx=\"" + number(x(last.x)) + "\" cy=\"" + number(y(last.mean)) + "\" r=\"2.5\"/>\n";
+    svg += "<circle class=\"dot " + chart_class(i) + "\" cx=\"" + svg_number(x(last.x)) + "\" cy=\"" + svg_number(y(last.mean)) + "\" r=\"2.5\"/>\n";
   }
   return svg + "</g>\n</svg>\n";
 }
@@ -183,27 +138,26 @@ std::string dot_chart(const DotChart& chart) {
     for (const double value : row.values) low = std::min(low, value), high = std::max(high, value);
   }
   widen(low, high);
-  const double left = std::min(0.45 * kWidth, 10 + kLetter * static_cast<double>(letters));
+  const double left = std::min(0.45 * kChartWidth, 10 + kLetterWidth * static_cast<double>(letters));
   const double bottom = kTop + kRowHeight * static_cast<double>(chart.rows.size());
-  const Scale x{low, high, left, kWidth - kRight};
-  auto svg = opening(chart.title, bottom + kBottom) + x_axis(x, kTop, bottom, chart.x_label);
-  const auto fits = static_cast<size_t>((left - 10) / kLetter);
+  const Scale x{low, high, left, kChartWidth - kRight};
+  auto svg = svg_opening(chart.title, kChartWidth, bottom + kBottom) + x_axis(x, kTop, bottom, chart.x_label);
+  const auto fits = static_cast<size_t>((left - 10) / kLetterWidth);
   for (size_t i = 0; i < chart.rows.size(); ++i) {
     const auto& row = chart.rows[i];
     const double y = kTop + kRowHeight * (static_cast<double>(i) + 0.5);
-    const auto name = row.name.size() > fits + 1 ? row.name.substr(0, fits) + "…" : row.name;
-    svg += text_at(left - 6, y + 4, "end", name);
+    svg += svg_text(left - 6, y + 4, "end", shortened(row.name, fits + 1));
     const auto summary = summarize(row.values);
     if (summary.count == 0) continue;
     const std::string style = chart_class(i);
     const double error = std::isfinite(summary.standard_error) ? summary.standard_error : 0;
-    svg += rule(x(summary.mean - error), y, x(summary.mean + error), y, "error " + style);
-    svg += rule(x(summary.mean), y - 7, x(summary.mean), y + 7, "error " + style);
+    svg += svg_rule(x(summary.mean - error), y, x(summary.mean + error), y, "error " + style);
+    svg += svg_rule(x(summary.mean), y - 7, x(summary.mean), y + 7, "error " + style);
     for (const double value : row.values) {
-      svg += "<circle class=\"seed " + style + "\" cx=\"" + number(x(value)) + "\" cy=\"" + number(y) + "\" r=\"3.5\"/>\n";
+      svg += "<circle class=\"seed " + style + "\" cx=\"" + svg_number(x(value)) + "\" cy=\"" + svg_number(y) + "\" r=\"3.5\"/>\n";
     }
   }
-  return svg + rule(left, bottom, x.to, bottom, "axis") + "</svg>\n";
+  return svg + svg_rule(left, bottom, x.to, bottom, "axis") + "</svg>\n";
 }
 
 }  // namespace lacuna

@@ -1,11 +1,10 @@
-// Charts as SVG, for a report that opens anywhere: no scripts, no fonts, no colours of their own. Lines and dots have the classes
-// c0 to c7, text and rules take the page's colour, so that a page's style makes them light or dark. The view box is as wide as a
-// phone, so letters stay readable there.
+// Charts of lines and dots as SVG (svg.h). Lines and dots have the classes c0 to c7.
 #pragma once
 #include <string>
 #include <vector>
 
 #include "trainer/report/statistics.h"
+#include "trainer/report/svg.h"
 
 namespace lacuna {
 
@@ -41,8 +40,5 @@ std::string chart_class(size_t number);
 std::vector<double> ticks(double low, double high, int count);
 // As an axis shows it: 250k, 1.5M, 2T; 0.125.
 std::string tick_text(double value, double step);
-
-// For text and attributes of XML.
-std::string xml_escape(const std::string& text);
 
 }  // namespace lacuna
