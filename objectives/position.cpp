@@ -8,13 +8,16 @@
 #include "data/error.h"
 #include "objectives/corruption.h"
 #include "objectives/documents.h"
+#include "trainer/model/frozen_context.h"
 
 namespace lacuna {
 
 Position::Position(const Options& options, const RowContext& context) : options_(options), context_(context) {
   if (context.grid) return;
-  if (options.drop > 0 || options.eta > 0 || options.smoothing > 0 || options.reweight_temperature > 0) {
-    throw usage_error("[objective] drop, eta, smoothing and reweight_temperature are for patches; leave them out on text");
+  if (options.drop > 0 || options.eta > 0 || options.context != Context::live || options.smoothing > 0 ||
+      options.reweight_temperature > 0) {
+    throw usage_error(
+        "[objective] drop, eta, context, smoothing and reweight_temperature are for patches; leave them out on text");
   }
   if (options.withheld >= 1) {
     throw usage_error(
@@ -67,17 +70,26 @@ void Position::build(const ModelContext& context, const Architecture& architectu
         "set "
         "architecture.position = \"none\", or withhold fewer");
   }
+  if (options_.context == Context::frozen && dynamic_cast<const FrozenContext*>(&architecture) == nullptr) {
+    throw usage_error(
+        "[objective] context = \"frozen\" needs a network whose blocks can attend to its embeddings, which patch_encoder is; use "
+        "it, "
+        "or \"live\"");
+  }
   const auto weight = context.parameters.declare(*this, "places", {padded_vocabulary(places()), architecture.hidden_size()}, -1,
                                                  1, InitialValues::normal);
   head_ = std::make_shared<Head>(alone_, weight, places(), context.operations);
 }
 
 Loss Position::loss(Architecture& architecture, const Batch& batch) {
-  const auto states = architecture.forward(batch).states;
-  return context_.grid ? loss_on_patches(states, batch) : Loss{.sum = loss_of_predicted(*head_, states, batch), .metrics = {}};
+  const bool frozen = options_.context == Context::frozen;
+  const auto states =
+      (frozen ? dynamic_cast<FrozenContext&>(architecture).forward_on_embeddings(batch) : architecture.forward(batch)).states;
+  return context_.grid ? loss_on_patches(states, batch, /*judged=*/!architecture.is_training())
+                       : Loss{.sum = loss_of_predicted(*head_, states, batch), .metrics = {}};
 }
 
-Loss Position::loss_on_patches(const at::Tensor& states, const Batch& batch) const {
+Loss Position::loss_on_patches(const at::Tensor& states, const Batch& batch, bool judged) const {
   const auto at = batch.predicted.to(at::kLong);
   const auto picked = states.gather(1, at.unsqueeze(-1).expand({-1, -1, states.size(-1)}));
   const auto targets = batch.targets.gather(1, at).to(at::kLong), counted = batch.weights.gather(1, at);
@@ -87,7 +99,12 @@ Loss Position::loss_on_patches(const at::Tensor& states, const Batch& batch) con
   auto weights = counted;
   if (options_.reweight_temperature > 0) weights = resemblance(picked, states, batch, counted, options_.reweight_temperature);
   const auto correct = logits.detach().argmax(-1).eq(targets).to(at::kFloat);
-  return {.sum = (weights * losses).sum(), .metrics = {{"accuracy", (counted * correct).sum()}}};
+  Loss loss{.sum = (weights * losses).sum(), .metrics = {{"accuracy", (counted * correct).sum()}}};
+  if (judged) {
+    const auto values = batch.values.gather(1, at.unsqueeze(-1).expand({-1, -1, batch.values.size(-1)}));
+    loss.metrics.emplace_back("oracle", findable(values, counted).sum());
+  }
+  return loss;
 }
 
 double Position::flops_per_token(const Architecture& architecture, int64_t length) const {

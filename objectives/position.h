@@ -34,7 +34,8 @@ class Position : public Objective {
  private:
   int64_t places() const { return context_.grid ? context_.grid->patches() : context_.length; }
   Batch prepare_tokens(std::span<const Sample> samples, const Random& random) const;
-  Loss loss_on_patches(const at::Tensor& states, const Batch& batch) const;
+  // `judged`: also "oracle", the accuracy of the best network that tells patches apart by content alone; it asks the device.
+  Loss loss_on_patches(const at::Tensor& states, const Batch& batch, bool judged) const;
 
   Options options_;
   RowContext context_;

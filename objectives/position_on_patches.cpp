@@ -1,8 +1,11 @@
 #include "objectives/position_on_patches.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/cosine_similarity.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/unique_dim.h>
 #include <ATen/ops/zeros.h>
 
 #include <cmath>
@@ -55,6 +58,15 @@ at::Tensor resemblance(const at::Tensor& picked, const at::Tensor& states, const
   const auto similarity = at::cosine_similarity(picked.to(at::kFloat), mean, -1);
   const auto shares = (similarity / temperature).masked_fill(counted.eq(0), -1e30).softmax(-1);
   return shares * counted.sum(-1, true);  // a row without weights keeps none
+}
+
+at::Tensor findable(const at::Tensor& picked, const at::Tensor& counted) {
+  const auto rows = picked.size(0), asked = picked.size(1);
+  const auto row = at::arange(rows, picked.options()).view({rows, 1, 1}).expand({rows, asked, 1});
+  const auto asked_for = counted.ne(0).unsqueeze(-1).to(picked.scalar_type());
+  const auto told_apart = at::cat({row, asked_for, picked}, -1).flatten(0, 1);
+  const auto [contents, which, times] = at::unique_dim(told_apart, 0, /*sorted=*/true, /*inverse=*/true, /*counts=*/true);
+  return times.index_select(0, which).reciprocal().view({rows, asked}) * counted.ne(0);
 }
 
 Batch place_patches(std::span<const Sample> samples, const PatchGrid& grid, const PositionOptions& o, int64_t rows_per_step,

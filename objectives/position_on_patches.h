@@ -2,7 +2,8 @@
 //
 // MP3 (Zhai et al. 2022, "Position prediction as an effective pretraining strategy"): withheld = 1, so that no patch has a
 // position,
-//   and eta: only a random n - floor(eta n) of the n patches may be attended to, in every layer, at their states there.
+//   and eta: only a random n - floor(eta n) of the n patches may be attended to, in every layer, at their states there; with
+//   context = "frozen" at their embeddings in every layer, as a public reimplementation has it, which is another network.
 // DropPos (Wang et al. 2023): a share `drop` of the patches is left out of the row, and of the others a share `withheld` lacks
 // its
 //   position. Targets may be smoothed: a Gaussian over the distance of places on the grid, whose deviation falls to 0. Patches
@@ -25,10 +26,14 @@ namespace lacuna {
 enum class Duplicates { ignore, count };
 constexpr std::array<std::string_view, 2> names_of(Duplicates) { return {"ignore", "count"}; }
 
+enum class Context { live, frozen };
+constexpr std::array<std::string_view, 2> names_of(Context) { return {"live", "frozen"}; }
+
 struct PositionOptions {
   double withheld = 0.75;
   double drop = 0;
   double eta = 0;
+  Context context = Context::live;
   Duplicates duplicates = Duplicates::ignore;
   double smoothing = 0;
   int64_t smoothing_steps = 0;
@@ -40,6 +45,7 @@ void describe(Visitor& visit, PositionOptions& o) {
         Range{.low = 0, .high = 1, .open_low = true});
   visit("drop", o.drop, "patches: share that is left out of the row", from_below(0, 1));
   visit("eta", o.eta, "patches: share that no other patch may attend to", from_below(0, 1));
+  visit("context", o.context, "patches: attention reads states of the layer before, or in every layer the embeddings");
   visit("duplicates", o.duplicates, "patches: whether those that occur more than once in a row are asked for");
   visit("smoothing", o.smoothing,
         "patches: deviation, in patches, of the Gaussian targets of the first step; 0 = the place alone", at_least(0));
@@ -53,6 +59,11 @@ void describe(Visitor& visit, PositionOptions& o) {
 // value_targets (B, predicted, places): rows that sum to 1.
 Batch place_patches(std::span<const Sample> samples, const PatchGrid& grid, const PositionOptions& options, int64_t rows_per_step,
                     const Random& random);
+
+// How much of each asked patch (B, K) a network could find at best that tells patches apart by their content alone: 1 over the
+// number of those of its row that are asked for and equal to it. `picked` (B, K, P) are their values; those not `counted` (B, K)
+// are asked for by nobody, and get 0.
+at::Tensor findable(const at::Tensor& picked, const at::Tensor& counted);
 
 // Weights (B, K) in place of `counted`, with the same sum in each row: by the cosine similarity of the states picked (B, K, D) to
 // the mean of states (B, T, D) that are not padding. Without gradient.

@@ -15,6 +15,7 @@ FORMS = {
     "tera": ({"kind": "masked_spectrogram", "variant": "tera"}, {"position": "sine", "post_norm": True, "dropout": 0.1}),
     "audio_albert": ({"kind": "masked_spectrogram", "variant": "audio_albert"}, {"shared_layers": True}),
     "mp3": ({"kind": "position", "withheld": 1, "eta": 0.75}, {"patch_mels": 4, "patch_frames": 4, "position": "none"}),
+    "mp3_frozen": ({"kind": "position", "withheld": 1, "eta": 0.75, "context": "frozen"}, {"patch_mels": 4, "patch_frames": 4, "position": "none"}),
     "drop_pos": ({"kind": "position", "drop": 0.5, "smoothing": 1, "smoothing_steps": 8}, {"patch_mels": 4, "patch_frames": 4}),
 }
 
@@ -58,6 +59,19 @@ def every_form_is_the_same_in_every_layout_and_after_a_stop(runs):
         runs.train(f"{form}-stopped", code=75, run={"stop_after": 4}, **settings(runs, form))
         runs.expect(0, "train", runs.folder / f"{form}-stopped.toml", "--resume", "--set", "run.stop_after=0")
         expect_same_metrics(runs.metrics(form), runs.metrics(f"{form}-stopped"), f"{form} resumed")
+
+
+def blocks_made_again_change_nothing(runs):
+    for form in ("ssast", "mp3_frozen"):
+        runs.train(f"{form}-kept", **settings(runs, form))
+        runs.train(f"{form}-again", parallel={"recompute": "block"}, **settings(runs, form))
+        expect_close_losses(runs.losses(f"{form}-kept"), runs.losses(f"{form}-again"), f"{form} with recomputation")
+
+
+def places_are_judged_beside_the_oracle(runs):
+    runs.train("found", **settings(runs, "mp3"))
+    line = json.loads(runs.expect(0, "evaluate", runs.run_folder("found"), "--json", "--set", "objective.duplicates=count"))[0]
+    check(0 <= line["accuracy"] <= line["oracle"] <= 1, f"{line}")
 
 
 def a_checkpoint_needs_nothing_else_to_be_judged(runs):
@@ -109,5 +123,6 @@ def a_gallery_shows_hidden_and_painted_parts(runs):
 
 
 if __name__ == "__main__":
-    main(every_form_is_the_same_in_every_layout_and_after_a_stop, a_checkpoint_needs_nothing_else_to_be_judged, rows_are_shown_as_patches,
-         what_does_not_fit_is_said, a_gallery_shows_hidden_and_painted_parts)
+    main(every_form_is_the_same_in_every_layout_and_after_a_stop, blocks_made_again_change_nothing, places_are_judged_beside_the_oracle,
+         a_checkpoint_needs_nothing_else_to_be_judged, rows_are_shown_as_patches, what_does_not_fit_is_said,
+         a_gallery_shows_hidden_and_painted_parts)

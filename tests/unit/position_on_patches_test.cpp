@@ -4,10 +4,14 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/layer_norm.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
+
+#include <map>
 
 #include "objectives/position.h"
 #include "tests/support/expect_error.h"
@@ -122,15 +126,97 @@ TEST(PositionOnPatches, NoGradientReachesPatchesOutsideOfTheContext) {
   Trained run(kMp3, PatchPosition::none);
   auto batch = place(kMp3, noise_frames(1, 16, 8));
   batch.values.set_requires_grad(true);
-  const auto states = run.network->encoder->forward(batch).states;
-  for (const int64_t q : {0, 9, 31}) {
-    batch.values.mutable_grad() = at::Tensor();
-    states[0][q].sum().backward({}, /*retain_graph=*/true);
-    const auto gradient = batch.values.grad()[0];
-    for (int64_t k = 0; k < kPlaces; ++k) {
-      if (k == q) continue;
-      EXPECT_EQ(gradient[k].ne(0).any().item<bool>(), batch.keys[0][k].item<bool>()) << q << " " << k;
+  for (const bool frozen : {false, true}) {
+    auto& encoder = *run.network->encoder;
+    const auto states = (frozen ? encoder.forward_on_embeddings(batch) : encoder.forward(batch)).states;
+    for (const int64_t q : {0, 9, 31}) {
+      batch.values.mutable_grad() = at::Tensor();
+      states[0][q].sum().backward({}, /*retain_graph=*/true);
+      const auto gradient = batch.values.grad()[0];
+      for (int64_t k = 0; k < kPlaces; ++k) {
+        if (k == q) continue;
+        EXPECT_EQ(gradient[k].ne(0).any().item<bool>(), batch.keys[0][k].item<bool>()) << q << " " << k << " " << frozen;
+      }
     }
+  }
+}
+
+// The network again, of plain operations on one row: each block's keys and values are of the context's embeddings.
+at::Tensor on_frozen_context(const PatchNetwork& p, const at::Tensor& values, const at::Tensor& context) {
+  const auto linear = [&](const std::string& name, const at::Tensor& x) {
+    return x.matmul(p[name + ".weight"].t()) + p[name + ".bias"];
+  };
+  const auto norm = [&](const std::string& name, const at::Tensor& x) {
+    return at::layer_norm(x, {x.size(-1)}, p[name + ".weight"], p[name + ".bias"], 1e-5);
+  };
+  const auto embeddings = values.matmul(p["patch_weight"].t()) + p["patch_bias"], shown = embeddings.index_select(0, context);
+  auto x = embeddings;
+  for (const std::string block : {"block0", "block1"}) {
+    const auto read = norm(block + ".attention_norm", shown);
+    const auto heads = [](const at::Tensor& y) { return y.view({y.size(0), 4, -1}).transpose(0, 1); };
+    const auto q = heads(linear(block + ".attention.query", norm(block + ".attention_norm", x)));
+    const auto k = heads(linear(block + ".attention.key", read)), v = heads(linear(block + ".attention.value", read));
+    const auto mixed = (q.matmul(k.transpose(1, 2)) / std::sqrt(8.0)).softmax(-1).matmul(v);
+    x = x + linear(block + ".attention.output", mixed.transpose(0, 1).reshape({x.size(0), -1}));
+    x = x +
+        linear(block + ".feed_forward.down", at::gelu(linear(block + ".feed_forward.up", norm(block + ".feed_forward_norm", x))));
+  }
+  return norm("final_norm", x);
+}
+
+TEST(PositionOnPatches, AFrozenContextIsTheEmbeddingsInEveryLayer) {
+  auto options = kMp3;
+  options.context = Context::frozen;
+  Trained run(options, PatchPosition::none);
+  const auto batch = place(options, noise_frames(1, 16, 8));
+  const torch::NoGradGuard no_grad;
+  const auto states = run.network->encoder->forward_on_embeddings(batch).states[0];
+  const auto expected = on_frozen_context(*run.network, batch.values[0], batch.keys[0].nonzero().squeeze(1));
+  EXPECT_TRUE(at::allclose(states, expected, 1e-4, 1e-5)) << (states - expected).abs().max();
+  EXPECT_FALSE(at::allclose(states, run.states(batch)[0], 1e-2, 1e-2)) << "a live context is another network";
+
+  const auto logits = states.matmul((*run.network)["objective.places"].narrow(0, 0, kPlaces).t());
+  const auto loss = -logits.log_softmax(-1).diagonal().sum().item<double>() / kPlaces;
+  EXPECT_NEAR(run.loss(batch), loss, 1e-4);
+}
+
+TEST(PositionOnPatches, AFrozenContextLeavesTuningAlone) {
+  auto options = kMp3;
+  options.context = Context::frozen;
+  Trained run(options, PatchPosition::none), live(kMp3, PatchPosition::none);
+  auto whole = place(options, noise_frames(2, 16, 8));
+  whole.keys = at::Tensor();
+  EXPECT_TRUE(at::equal(run.states(whole), live.states(whole)));
+}
+
+// Three blank patches, of which one can be right, two that are alike, and the others.
+TEST(PositionOnPatches, TheOracleFindsOneOfPatchesThatAreAlike) {
+  const auto picked = at::tensor({0., 0., 1., 2., 0., 0., 5., 6., 1., 2., 0., 0.}, at::kFloat).view({1, 6, 2}).repeat({2, 1, 1});
+  auto counted = at::ones({2, 6});
+  counted[1][0] = 0;
+  const auto shares = findable(picked, counted);
+  EXPECT_TRUE(at::allclose(shares[0], at::tensor({1. / 3, .5, 1. / 3, 1., .5, 1. / 3}, at::kFloat))) << shares;
+  EXPECT_TRUE(at::allclose(shares[1], at::tensor({0., .5, .5, 1., .5, .5}, at::kFloat))) << shares;
+}
+
+TEST(PositionOnPatches, TheOracleIsToldWhereANetworkIsJudged) {
+  auto samples = noise_frames(3, 16, 8);
+  for (auto& sample : samples) std::fill_n(sample.frames.begin(), 4 * 8, 0.0f);  // two columns of four patches are blank
+  for (const auto duplicates : {Duplicates::count, Duplicates::ignore}) {
+    const PositionOptions options{.withheld = 1, .duplicates = duplicates};
+    Trained run(options, PatchPosition::none);
+    const auto metrics = [&](bool training) {
+      run.network->encoder->train(training);
+      const auto batch = place(options, samples);
+      std::map<std::string, double> found;
+      for (const auto& [name, sum] : run.objective.loss(*run.network->encoder, batch).metrics)
+        found[name] = sum.item<double>() / batch.target_count;
+      return found;
+    };
+    EXPECT_FALSE(metrics(true).contains("oracle"));
+    const auto judged = metrics(false);
+    EXPECT_NEAR(judged.at("oracle"), duplicates == Duplicates::count ? 25.0 / 32 : 1, 1e-6);  // 24 others, and one of eight
+    EXPECT_LE(judged.at("accuracy"), judged.at("oracle"));
   }
 }
 

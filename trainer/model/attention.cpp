@@ -34,8 +34,18 @@ at::Tensor Attention::forward(const at::Tensor& x, const StreamLayout& stream, c
     k = at::cat({memory->keys, k}, 2);
     v = at::cat({memory->values, v}, 2);
   }
-  const auto mixed = attention(q, k, v, pattern);
-  return output_->forward(mixed.transpose(1, 2).reshape({shared.size(0), shared.size(1), -1}), stream);
+  return attended(q, {k, v}, stream, pattern);
+}
+
+at::Tensor Attention::forward_to(const KeyValues& read, const at::Tensor& x, const StreamLayout& stream,
+                                 const AttentionPattern& pattern) const {
+  return attended(heads(input_.forward(0, stream.enter(x))), read, stream, pattern);
+}
+
+at::Tensor Attention::attended(const at::Tensor& queries, const KeyValues& read, const StreamLayout& stream,
+                               const AttentionPattern& pattern) const {
+  const auto mixed = attention(queries, read.keys, read.values, pattern);
+  return output_->forward(mixed.transpose(1, 2).reshape({queries.size(0), queries.size(2), -1}), stream);
 }
 
 KeyValues Attention::read(const at::Tensor& states, const StreamLayout& stream, const RotaryAngles* angles) const {

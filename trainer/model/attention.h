@@ -36,6 +36,9 @@ class Attention : public torch::nn::Module {
   // `memory` holds, where given, stands before all of these: one softmax over both, and a pattern with as many more keys.
   at::Tensor forward(const at::Tensor& x, const StreamLayout& stream, const AttentionPattern& pattern, const RotaryAngles* angles,
                      KeyValueCache* cache, const KeyValues* memory = nullptr) const;
+  // The same, attending to what was read elsewhere instead of to x's own keys and values.
+  at::Tensor forward_to(const KeyValues& read, const at::Tensor& x, const StreamLayout& stream,
+                        const AttentionPattern& pattern) const;
   // Keys and values of other states (B, S, D), turned by their own angles.
   KeyValues read(const at::Tensor& states, const StreamLayout& stream, const RotaryAngles* angles) const;
   // norm(x) and this, as one node; `rotary` undefined where there are no rotary positions.
@@ -45,6 +48,9 @@ class Attention : public torch::nn::Module {
   PackedAttentionShape packed_heads() const;
 
  private:
+  // Of queries (B, H / ranks, T, d).
+  at::Tensor attended(const at::Tensor& queries, const KeyValues& read, const StreamLayout& stream,
+                      const AttentionPattern& pattern) const;
   at::Tensor heads(const at::Tensor& y) const { return y.view({y.size(0), y.size(1), -1, head_size_}).transpose(1, 2); }
 
   Communicator& axis_;

@@ -49,8 +49,7 @@ at::Tensor DecoderBlock::forward(at::Tensor x, const StreamLayout& stream, const
                                  const RotaryAngles* angles, KeyValueCache* cache, const at::Tensor& stream_positions,
                                  const AttentionPattern* source) const {
   const auto mixed = attention_->forward(post_norm_ ? x : attention_norm_->forward(x), stream, pattern, angles, cache);
-  x = x + drop(mixed, stream, "attention", stream_positions);
-  if (post_norm_) x = attention_norm_->forward(x);
+  x = add_attention(x, mixed, stream, stream_positions);
   if (partial_) {
     const auto normed = partial_norm_->forward(x);
     auto read = cache != nullptr ? cache->source : KeyValues{};
@@ -58,9 +57,28 @@ at::Tensor DecoderBlock::forward(at::Tensor x, const StreamLayout& stream, const
     if (cache != nullptr) cache->source = read;
     x = x + drop(partial_->forward(normed, stream, read, *source), stream, "partial", stream_positions);
   }
+  return add_feed_forward(x, stream, stream_positions);
+}
+
+at::Tensor DecoderBlock::forward_to(const at::Tensor& context, const at::Tensor& x, const StreamLayout& stream,
+                                    const AttentionPattern& pattern, const at::Tensor& stream_positions) const {
+  const auto normed = [&](const at::Tensor& states) { return post_norm_ ? states : attention_norm_->forward(states); };
+  const auto read = attention_->read(normed(context), stream, nullptr);
+  const auto mixed = attention_->forward_to(read, normed(x), stream, pattern);
+  return add_feed_forward(add_attention(x, mixed, stream, stream_positions), stream, stream_positions);
+}
+
+at::Tensor DecoderBlock::add_attention(const at::Tensor& x, const at::Tensor& mixed, const StreamLayout& stream,
+                                       const at::Tensor& stream_positions) const {
+  const auto sum = x + drop(mixed, stream, "attention", stream_positions);
+  return post_norm_ ? attention_norm_->forward(sum) : sum;
+}
+
+at::Tensor DecoderBlock::add_feed_forward(const at::Tensor& x, const StreamLayout& stream,
+                                          const at::Tensor& stream_positions) const {
   const auto fed = feed_forward_->forward(post_norm_ ? x : feed_forward_norm_->forward(x), stream);
-  x = x + drop(fed, stream, "feed_forward", stream_positions);
-  return post_norm_ ? feed_forward_norm_->forward(x) : x;
+  const auto sum = x + drop(fed, stream, "feed_forward", stream_positions);
+  return post_norm_ ? feed_forward_norm_->forward(sum) : sum;
 }
 
 ResidualStream DecoderBlock::forward(ResidualStream x, const StreamLayout& stream, const PackedAttentionShape& pattern,

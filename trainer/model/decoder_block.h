@@ -95,6 +95,9 @@ class DecoderBlock : public torch::nn::Module {
   DecoderBlock(const ModelContext& context, const DecoderOptions& options, int64_t layer);
   at::Tensor forward(at::Tensor x, const StreamLayout& stream, const AttentionPattern& pattern, const RotaryAngles* angles,
                      KeyValueCache* cache, const at::Tensor& stream_positions, const AttentionPattern* source = nullptr) const;
+  // The same without positions and cache, attending to `context` (B, S, D), normalised likewise, in place of x itself.
+  at::Tensor forward_to(const at::Tensor& context, const at::Tensor& x, const StreamLayout& stream,
+                        const AttentionPattern& pattern, const at::Tensor& stream_positions) const;
   // The same as two autograd nodes, without dropout.
   ResidualStream forward(ResidualStream x, const StreamLayout& stream, const PackedAttentionShape& pattern,
                          const RotaryTable& rotary, const at::Tensor& positions, Recompute recompute) const;
@@ -106,6 +109,10 @@ class DecoderBlock : public torch::nn::Module {
  private:
   at::Tensor drop(const at::Tensor& x, const StreamLayout& stream, std::string_view half,
                   const at::Tensor& stream_positions) const;
+  // x + what its attention found, and then the feed-forward half.
+  at::Tensor add_attention(const at::Tensor& x, const at::Tensor& mixed, const StreamLayout& stream,
+                           const at::Tensor& stream_positions) const;
+  at::Tensor add_feed_forward(const at::Tensor& x, const StreamLayout& stream, const at::Tensor& stream_positions) const;
 
   double dropout_;
   bool post_norm_;

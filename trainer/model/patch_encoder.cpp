@@ -5,6 +5,7 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 
@@ -151,23 +152,37 @@ at::Tensor PatchEncoder::fused_stack(const Batch& batch) const {
   const StreamLayout stream{.axis = &mesh_.tensor(), .rows = batch.rows(), .length = batch.length() + options_.num_class_tokens};
   ResidualStream x{embedded(batch), {}};
   for (int64_t i = 0; i < options_.num_layers; ++i) {
-    x = blocks_[static_cast<size_t>(i) % blocks_.size()]->forward(x, stream, pattern, RotaryTable{}, at::Tensor(), recompute_);
+    x = shared_block(i)->forward(x, stream, pattern, RotaryTable{}, at::Tensor(), recompute_);
   }
   return patches_of(final_norm(x, norm_->weights(), norm_->parameters()));
 }
 
-at::Tensor PatchEncoder::block(size_t layer, const at::Tensor& x, const Batch& batch, const AttentionPattern& pattern) const {
-  const auto run = [block = blocks_[layer % blocks_.size()], pattern, places = batch.stream_positions,
-                    stream = StreamLayout{.axis = &mesh_.tensor()}](const at::Tensor& from) {
-    return block->forward(from, stream, pattern, nullptr, nullptr, places);
-  };
+bool PatchEncoder::makes_again() const {
   const bool again = recompute_ != Recompute::none && is_training() && at::GradMode::is_enabled();
   if (again && recompute_ != Recompute::block) {
     throw usage_error(
         "parallel.recompute = \"norms\" and \"feed_forward\" are for the fused blocks of precision.compute = \"bf16\" on a GPU, "
         "which do not carry this network; use \"block\" or \"none\"");
   }
-  return again ? recomputed(x, run) : run(x);
+  return again;
+}
+
+at::Tensor PatchEncoder::block(int64_t layer, const at::Tensor& x, const Batch& batch, const AttentionPattern& pattern) const {
+  const auto run = [block = shared_block(layer), pattern, places = batch.stream_positions,
+                    stream = StreamLayout{.axis = &mesh_.tensor()}](const at::Tensor& from) {
+    return block->forward(from, stream, pattern, nullptr, nullptr, places);
+  };
+  return makes_again() ? recomputed(x, run) : run(x);
+}
+
+at::Tensor PatchEncoder::block_on(const at::Tensor& context, int64_t layer, const at::Tensor& x, const Batch& batch,
+                                  const AttentionPattern& pattern) const {
+  const auto run = [block = shared_block(layer), pattern, places = batch.stream_positions,
+                    stream = StreamLayout{.axis = &mesh_.tensor()}](const at::Tensor& both) {
+    return block->forward_to(both[0], both[1], stream, pattern, places);
+  };
+  const auto both = at::stack({context, x});
+  return makes_again() ? recomputed(both, run) : run(both);
 }
 
 at::Tensor PatchEncoder::finished(const at::Tensor& x) const { return patches_of(options_.post_norm ? x : norm_->forward(x)); }
@@ -177,7 +192,15 @@ Hidden PatchEncoder::forward(const Batch& batch) {
   if (fused_ && not_fused(is_training(), restricted).empty()) return {fused_stack(batch)};
   const auto rule = pattern(batch);
   auto x = embedded(batch);
-  for (int64_t i = 0; i < options_.num_layers; ++i) x = block(static_cast<size_t>(i), x, batch, rule);
+  for (int64_t i = 0; i < options_.num_layers; ++i) x = block(i, x, batch, rule);
+  return {finished(x)};
+}
+
+Hidden PatchEncoder::forward_on_embeddings(const Batch& batch) {
+  const auto rule = pattern(batch);
+  const auto context = embedded(batch);
+  auto x = context;
+  for (int64_t i = 0; i < options_.num_layers; ++i) x = block_on(context, i, x, batch, rule);
   return {finished(x)};
 }
 
@@ -186,7 +209,7 @@ std::vector<at::Tensor> PatchEncoder::layer_states(const Batch& batch) {
   auto x = embedded(batch);
   std::vector<at::Tensor> states{patches_of(x)};
   for (int64_t i = 0; i < options_.num_layers; ++i) {
-    x = block(static_cast<size_t>(i), x, batch, rule);
+    x = block(i, x, batch, rule);
     states.push_back(i + 1 == options_.num_layers ? finished(x) : patches_of(x));
   }
   return states;

@@ -15,6 +15,7 @@
 #pragma once
 #include "trainer/config/section.h"
 #include "trainer/model/decoder_block.h"
+#include "trainer/model/frozen_context.h"
 #include "trainer/model/layer_states.h"
 #include "trainer/model/packed_pattern.h"
 
@@ -52,7 +53,7 @@ void describe(Visitor& visit, PatchEncoderOptions& o) {
   visit("shared_layers", o.shared_layers, "all layers use one block's parameters, as ALBERT's do");
 }
 
-class PatchEncoder : public Architecture, public LayerStates {
+class PatchEncoder : public Architecture, public LayerStates, public FrozenContext {
  public:
   using Options = PatchEncoderOptions;
   // Throws usage errors at the keys that do not go together, or not with the tensor axis.
@@ -63,6 +64,7 @@ class PatchEncoder : public Architecture, public LayerStates {
   PatchEncoder(const Options& options, const ModelContext& context);
   Offers offers() const override { return offers(options_); }
   Hidden forward(const Batch& batch) override;
+  Hidden forward_on_embeddings(const Batch& batch) override;  // composed
   std::vector<at::Tensor> layer_states(const Batch& batch) override;
   ModelWork work(int64_t rows, int64_t length, int64_t element_size) const override;
   Backends backends(int64_t rows, int64_t length, bool documents) const override;
@@ -73,7 +75,12 @@ class PatchEncoder : public Architecture, public LayerStates {
   at::Tensor embedded(const Batch& batch) const;
   at::Tensor with_positions(const at::Tensor& x, const Batch& batch) const;
   AttentionPattern pattern(const Batch& batch) const;
-  at::Tensor block(size_t layer, const at::Tensor& x, const Batch& batch, const AttentionPattern& pattern) const;
+  at::Tensor block(int64_t layer, const at::Tensor& x, const Batch& batch, const AttentionPattern& pattern) const;
+  at::Tensor block_on(const at::Tensor& context, int64_t layer, const at::Tensor& x, const Batch& batch,
+                      const AttentionPattern& pattern) const;
+  std::shared_ptr<DecoderBlock> shared_block(int64_t layer) const { return blocks_[static_cast<size_t>(layer) % blocks_.size()]; }
+  // Whether a block's activations are made again in backward. Throws a usage error for what composed blocks cannot do.
+  bool makes_again() const;
   // The same as single nodes of kernels, and why they cannot carry it; empty where they can.
   at::Tensor fused_stack(const Batch& batch) const;
   std::string not_fused(bool training, bool restricted) const;
