@@ -1,7 +1,5 @@
 #include "data/tasks/dyck.h"
 
-#include <algorithm>
-
 namespace lacuna {
 namespace {
 
@@ -9,10 +7,7 @@ constexpr std::string_view kOpening = "([{<", kClosing = ")]}>";
 
 }  // namespace
 
-Example DyckTask::make(Draw draw) const {
-  auto& random = draw.random;
-  const int64_t trained = longest_trained();
-  const int64_t size = draw.split == Split::test ? draw.size : std::min(draw.size, trained);
+Example DyckTask::example_of(int64_t size, Random& random) const {
   std::vector<size_t> open;
   std::vector<std::string> text;
   for (int64_t i = 0; i < size; ++i) {
@@ -25,7 +20,7 @@ Example DyckTask::make(Draw draw) const {
   Example e{.context = join(text, " "), .correct = static_cast<int64_t>(open.back())};
   for (const char closing : kClosing) e.choices.push_back(std::string(" ") + closing);
   e.answer = e.choices[open.back()];
-  e.slices = {{"depth", std::to_string(open.size())}, {"beyond", size > trained ? "yes" : "no"}};
+  e.slices = {{"depth", std::to_string(open.size())}};
   return e;
 }
 

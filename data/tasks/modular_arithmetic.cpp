@@ -1,7 +1,5 @@
 #include "data/tasks/modular_arithmetic.h"
 
-#include <algorithm>
-
 namespace lacuna {
 namespace {
 
@@ -9,10 +7,7 @@ constexpr int64_t kModulus = 7;
 
 }  // namespace
 
-Example ModularArithmeticTask::make(Draw draw) const {
-  auto& random = draw.random;
-  const int64_t trained = longest_trained();
-  const int64_t size = draw.split == Split::test ? draw.size : std::min(draw.size, trained);
+Example ModularArithmeticTask::example_of(int64_t size, Random& random) const {
   Example e;
   int64_t value = 0;
   for (int64_t i = 0; i < size; ++i) {
@@ -26,7 +21,6 @@ Example ModularArithmeticTask::make(Draw draw) const {
   e.context += " mod " + std::to_string(kModulus) + " =";
   for (int64_t v = 0; v < kModulus; ++v) e.choices.push_back(" " + std::to_string(v));
   e.answer = e.choices[static_cast<size_t>(e.correct)];
-  e.slices = {{"beyond", size > trained ? "yes" : "no"}};
   return e;
 }
 

@@ -1,19 +1,18 @@
 // Sums modulo 7, from left to right:
 //   3 + 5 - 2 mod 7 = 6
-// Size: terms. Training has those up to half of the largest, or all where there is one
-// alone; slice "beyond" tells which a test's is.
+// Size: terms.
 #pragma once
-#include "data/tasks/task.h"
+#include "data/tasks/extrapolation_task.h"
 
 namespace lacuna {
 
-class ModularArithmeticTask : public Task {
+class ModularArithmeticTask : public ExtrapolationTask {
  public:
-  explicit ModularArithmeticTask(TaskContext context) : Task("modular_arithmetic", Disjoint::by_example, std::move(context)) {}
+  explicit ModularArithmeticTask(TaskContext context)
+      : ExtrapolationTask("modular_arithmetic", {2, 4, 8, 16}, std::move(context)) {}
 
  protected:
-  Example make(Draw draw) const override;
-  std::vector<int64_t> own_sizes() const override { return {2, 4, 8, 16}; }
+  Example example_of(int64_t size, Random& random) const override;
 };
 
 }  // namespace lacuna

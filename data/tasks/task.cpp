@@ -35,12 +35,6 @@ int64_t Task::count_tokens(const std::string& text) const {
   return static_cast<int64_t>(tokens.size());
 }
 
-int64_t Task::longest_trained() const {
-  if (sizes_.empty()) return 0;
-  const auto longest = *std::max_element(sizes_.begin(), sizes_.end());
-  return sizes_.size() > 1 ? longest / 2 : longest;
-}
-
 bool Task::fits(const Example& e) const {
   const auto count = e.row.tokens.empty() ? count_tokens(e.context + e.answer) : static_cast<int64_t>(e.row.tokens.size());
   return count > 0 && count <= context_.length;

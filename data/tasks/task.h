@@ -76,8 +76,6 @@ class Task {
   virtual uint64_t num_turns() const { return 12; }
 
   int64_t count_tokens(const std::string& text) const;
-  // Of a task that also asks beyond the sizes of training: half of the largest size, or that size where there is one alone.
-  int64_t longest_trained() const;
   const TaskContext context_;
 
  private:
