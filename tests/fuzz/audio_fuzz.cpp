@@ -6,7 +6,6 @@
 
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -14,7 +13,7 @@
 
 #include "data/error.h"
 #include "data/prepare_frames.h"
-#include "data/random.h"
+#include "tests/support/fuzzing.h"
 #include "tests/support/temporary_folder.h"
 
 namespace lacuna {
@@ -34,37 +33,6 @@ std::string recording(const std::filesystem::path& path, int format, int channel
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-// Most changes fall into the first 80 bytes, where headers are.
-std::string mutated(std::string bytes, Random random) {
-  const auto place = [&] {
-    const auto size = static_cast<int64_t>(bytes.size());
-    return static_cast<size_t>(random.below(4) ? random.below(std::min<int64_t>(size, 80)) : random.below(size));
-  };
-  for (int64_t change = 1 + random.below(6); change > 0 && !bytes.empty(); --change) {
-    switch (random.below(5)) {
-      case 0:
-        bytes[place()] ^= static_cast<char>(1 << random.below(8));
-        break;
-      case 1:
-        bytes[place()] = static_cast<char>(random.below(256));
-        break;
-      case 2: {  // an extreme value in a field of 1 to 8 bytes
-        const size_t at = place();
-        const char fill = random.below(2) ? '\xff' : '\0';
-        for (size_t i = 0; i < size_t{1} << random.below(4) && at + i < bytes.size(); ++i) bytes[at + i] = fill;
-        break;
-      }
-      case 3:
-        if (random.below(3) == 0) bytes.resize(place());
-        break;
-      case 4:
-        bytes.insert(place(), static_cast<size_t>(random.below(20)), static_cast<char>(random.below(256)));
-        break;
-    }
-  }
-  return bytes;
-}
-
 int fuzz(int64_t inputs, uint64_t seed) {
   const testing::TemporaryFolder folder;
   const std::vector<std::string> valid = {recording(folder / "a.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16, 1),
@@ -80,7 +48,7 @@ int fuzz(int64_t inputs, uint64_t seed) {
   int64_t read = 0, refused = 0;
   for (int64_t input = 0; input < inputs; ++input) {
     const Random random = Random(seed, static_cast<uint64_t>(input));
-    const auto bytes = mutated(valid[static_cast<size_t>(input) % valid.size()], random);
+    const auto bytes = testing::damaged(valid[static_cast<size_t>(input) % valid.size()], random, /*head=*/80);
     std::ofstream(options.audio[0], std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     options.features.kind = input / 4 % 2 == 0 ? FeatureKind::kaldi_fbank : FeatureKind::mel;
     options.resample = input / 8 % 4 == 0 ? 16000 : 0;
@@ -104,5 +72,6 @@ int fuzz(int64_t inputs, uint64_t seed) {
 }  // namespace lacuna
 
 int main(int argc, char** argv) {
-  return lacuna::fuzz(argc > 1 ? std::atoll(argv[1]) : 1000, argc > 2 ? static_cast<uint64_t>(std::atoll(argv[2])) : 1);
+  const lacuna::testing::FuzzArguments arguments(argc, argv, 1000);
+  return lacuna::fuzz(arguments.inputs, arguments.seed);
 }

@@ -21,6 +21,7 @@
 #include "data/open_corpus.h"
 #include "data/random.h"
 #include "tests/support/foreign_corpus.h"
+#include "tests/support/fuzzing.h"
 #include "tests/support/temporary_folder.h"
 
 namespace lacuna {
@@ -57,43 +58,6 @@ std::string compressed_corpus(const std::filesystem::path& folder) {
   for (size_t i = 0; i < foreign.tokens.size(); ++i) foreign.tokens[i] = static_cast<uint16_t>(i * i % 10);
   foreign.claimed = static_cast<int64_t>(foreign.tokens.size());
   return contents(foreign.make(folder));
-}
-
-// Damage of one of several kinds. Half of the places lie at the start of the file, where most of the metadata is.
-std::string mutated(std::string bytes, Random random) {
-  const auto place = [&] {
-    const auto size = static_cast<int64_t>(bytes.size());
-    return static_cast<size_t>(random.below(2) ? random.below(size) : random.below(std::min<int64_t>(size, 2048)));
-  };
-  for (int64_t change = 1 + random.below(8); change > 0 && !bytes.empty(); --change) {
-    switch (random.below(6)) {
-      case 0:
-        bytes[place()] ^= static_cast<char>(1 << random.below(8));
-        break;
-      case 1:
-        bytes[place()] = static_cast<char>(random.below(256));
-        break;
-      case 2: {  // an extreme value in a field of 1, 2, 4 or 8 bytes
-        const size_t at = place();
-        const char fill = random.below(2) ? '\xff' : '\0';
-        for (size_t i = 0; i < size_t{1} << random.below(4) && at + i < bytes.size(); ++i) bytes[at + i] = fill;
-        break;
-      }
-      case 3: {  // bytes from elsewhere, such as one address in place of another
-        const size_t from = place() & ~size_t{7}, to = place() & ~size_t{7};
-        for (size_t i = 0; i < size_t{8} << random.below(4) && std::max(from, to) + i < bytes.size(); ++i)
-          bytes[to + i] = bytes[from + i];
-        break;
-      }
-      case 4:
-        if (random.below(4) == 0) bytes.resize(place());
-        break;
-      case 5:
-        bytes.append(static_cast<size_t>(random.below(100)), static_cast<char>(random.below(256)));
-        break;
-    }
-  }
-  return bytes;
 }
 
 enum Outcome { accepted = 10, refused = 11, crashed_in_probe = 12 };
@@ -134,7 +98,7 @@ int fuzz(int64_t inputs, uint64_t seed) {
   int64_t counts[3] = {};
   for (int64_t input = 0; input < inputs; ++input) {
     const Random random = Random(seed, static_cast<uint64_t>(input));
-    const std::string bytes = mutated(valid[static_cast<size_t>(input) % valid.size()], random);
+    const std::string bytes = testing::damaged(valid[static_cast<size_t>(input) % valid.size()], random, /*head=*/2048);
     std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     const pid_t child = fork();
     if (child == 0) {
@@ -164,5 +128,6 @@ int fuzz(int64_t inputs, uint64_t seed) {
 }  // namespace lacuna
 
 int main(int argc, char** argv) {
-  return lacuna::fuzz(argc > 1 ? std::atoll(argv[1]) : 300, argc > 2 ? static_cast<uint64_t>(std::atoll(argv[2])) : 1);
+  const lacuna::testing::FuzzArguments arguments(argc, argv, 300);
+  return lacuna::fuzz(arguments.inputs, arguments.seed);
 }

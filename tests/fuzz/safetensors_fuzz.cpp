@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "data/error.h"
+#include "tests/support/fuzzing.h"
 #include "tests/support/temporary_folder.h"
 #include "trainer/checkpoint/manifest.h"
 #include "trainer/checkpoint/safetensors.h"
@@ -137,8 +137,8 @@ int64_t peak_megabytes() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const uint64_t number = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 2000;
-  const uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1;
+  const lacuna::testing::FuzzArguments arguments(argc, argv, 2000);
+  const auto seed = arguments.seed, number = static_cast<uint64_t>(arguments.inputs);
   const lacuna::testing::TemporaryFolder folder;
   const std::filesystem::path path = folder / "input";
   const std::vector<std::string> seeds = safetensors_seeds();

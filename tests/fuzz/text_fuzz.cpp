@@ -5,7 +5,6 @@
 #include <sentencepiece_trainer.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <fstream>
 #include <iterator>
@@ -13,10 +12,10 @@
 #include <vector>
 
 #include "data/error.h"
-#include "data/random.h"
 #include "data/text_reader.h"
 #include "data/tokenizer/sentencepiece.h"
 #include "data/tokenizer/tokenizer.h"
+#include "tests/support/fuzzing.h"
 #include "tests/support/temporary_folder.h"
 
 namespace lacuna {
@@ -25,35 +24,6 @@ namespace {
 std::string read(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
-}
-
-std::string mutated(std::string bytes, Random& random) {
-  const auto place = [&] { return static_cast<size_t>(random.below(static_cast<int64_t>(bytes.size()))); };
-  for (int64_t change = 1 + random.below(6); change > 0 && !bytes.empty(); --change) {
-    switch (random.below(6)) {
-      case 0:
-        bytes[place()] ^= static_cast<char>(1 << random.below(8));
-        break;
-      case 1:
-        bytes[place()] = static_cast<char>(random.below(256));
-        break;
-      case 2:
-        bytes.insert(place(), static_cast<size_t>(1 + random.below(8)), static_cast<char>(random.below(256)));
-        break;
-      case 3:
-        bytes.erase(place(), static_cast<size_t>(1 + random.below(64)));
-        break;
-      case 4: {
-        const size_t from = place(), to = place();
-        bytes.replace(to, 16, bytes.substr(from, 16));
-        break;
-      }
-      case 5:
-        if (random.below(4) == 0) bytes.resize(place());
-        break;
-    }
-  }
-  return bytes;
 }
 
 class Sentences : public sentencepiece::SentenceIterator {
@@ -102,21 +72,21 @@ int fuzz(int64_t inputs, uint64_t seed) {
   if (json.empty() || split.empty()) throw std::runtime_error("run this in the source root, where tests/golden/tokenizer is");
   int64_t accepted = 0, refused = 0;
   for (int64_t i = 0; i < inputs; ++i) {
-    Random random = Random(seed, 0).fork(static_cast<uint64_t>(i));
+    const Random random = Random(seed, 0).fork(static_cast<uint64_t>(i));
     try {
       switch (i % 5) {
         case 0:
-          use(*make_tokenizer("sentencepiece", mutated(model, random)));
+          use(*make_tokenizer("sentencepiece", testing::damaged(model, random)));
           break;
         case 1:
-          use(*make_tokenizer("gpt2", mutated(json, random)));
+          use(*make_tokenizer("gpt2", testing::damaged(json, random)));
           break;
         case 2:
-          use(*make_tokenizer("gpt2", mutated(split, random)));
+          use(*make_tokenizer("gpt2", testing::damaged(split, random)));
           break;
         default: {
           const auto path = folder / (i % 5 == 3 ? "a.jsonl" : "a.gz");
-          std::ofstream(path, std::ios::binary) << mutated(i % 5 == 3 ? lines : zipped, random);
+          std::ofstream(path, std::ios::binary) << testing::damaged(i % 5 == 3 ? lines : zipped, random);
           TextReader reader({.files = {path}}, [](std::string_view text) { return text.size(); });
           TextPart part;
           while (reader.next(part)) continue;
@@ -140,7 +110,6 @@ int fuzz(int64_t inputs, uint64_t seed) {
 }  // namespace lacuna
 
 int main(int argc, char** argv) {
-  const int64_t inputs = argc > 1 ? std::atoll(argv[1]) : 300;
-  const uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1;
-  return lacuna::fuzz(inputs, seed);
+  const lacuna::testing::FuzzArguments arguments(argc, argv, 300);
+  return lacuna::fuzz(arguments.inputs, arguments.seed);
 }

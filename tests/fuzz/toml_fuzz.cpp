@@ -2,11 +2,11 @@
 // with the place. Whatever is read must also print as text that reads back as itself.
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <iostream>
 #include <random>
 #include <string>
 
+#include "tests/support/fuzzing.h"
 #include "trainer/config/experiment.h"
 
 namespace lacuna {
@@ -207,7 +207,6 @@ int run(size_t count, uint64_t seed) {
 }  // namespace lacuna
 
 int main(int argc, char** argv) {
-  const size_t count = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 2000;
-  const uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1;
-  return lacuna::run(count, seed);
+  const lacuna::testing::FuzzArguments arguments(argc, argv, 2000);
+  return lacuna::run(static_cast<size_t>(arguments.inputs), arguments.seed);
 }
