@@ -2,10 +2,7 @@
 #include <ATen/ops/equal.h>
 #include <gtest/gtest.h>
 
-#include <set>
-
-#include "tests/golden/golden_file.h"
-#include "tests/support/network.h"
+#include "tests/golden/compare.h"
 #include "trainer/model/byte_word.h"
 
 namespace lacuna {
@@ -15,8 +12,6 @@ using testing::GoldenFile;
 using testing::relative_error;
 
 constexpr int64_t kVocabulary = 257, kLength = 32;
-
-at::Tensor real_rows(const at::Tensor& ours, const at::Tensor& theirs) { return ours.narrow(0, 0, theirs.size(0)); }
 
 class ByteWordGolden : public ::testing::Test {
  protected:
@@ -33,12 +28,7 @@ class ByteWordGolden : public ::testing::Test {
                  .max_word_bytes = 15},
                 {.mesh = *mesh, .parameters = table, .vocabulary_size = kVocabulary, .max_length = kLength, .seed = 1}),
         parameters(table.list(network)) {
-    const torch::NoGradGuard no_grad;
-    for (auto& p : parameters) {
-      const auto value = golden["initial/" + p.name];
-      p.value.fill_(0.5);  // what stays in the padding must not count
-      real_rows(p.value, value).copy_(value);
-    }
+    testing::set_initial_values(parameters, golden);
     batch.tokens = golden["tokens"];
     batch.targets = golden["targets"];
     batch.weights = golden["weights"];
@@ -57,13 +47,6 @@ TEST_F(ByteWordGolden, CutsTheSameWords) {
   EXPECT_TRUE(at::equal(batch.words, golden["words"])) << batch.words << golden["words"];
 }
 
-TEST_F(ByteWordGolden, HasTheSameParameters) {
-  const auto names = golden.names("initial/");
-  std::set<std::string> ours;
-  for (const auto& p : parameters) ours.insert(p.name);
-  EXPECT_EQ(ours, std::set<std::string>(names.begin(), names.end()));
-}
-
 TEST_F(ByteWordGolden, LogitsLossAndEveryGradient) {
   const auto states = network.forward(batch).states;
   EXPECT_LT(relative_error(network.head().logits(states), golden["logits"]), 1e-5);
@@ -71,11 +54,7 @@ TEST_F(ByteWordGolden, LogitsLossAndEveryGradient) {
   const double expected = golden["loss"].item<double>();
   EXPECT_NEAR(loss.item<double>(), expected, 1e-5 * expected);
   loss.backward();
-  for (const auto& p : parameters) {
-    const auto gradient = golden["gradient/" + p.name];
-    ASSERT_TRUE(p.value.grad().defined()) << p.name;
-    EXPECT_LT(relative_error(real_rows(p.value.grad(), gradient), gradient), 1e-5) << p.name;
-  }
+  testing::expect_gradients(parameters, golden);
 }
 
 }  // namespace

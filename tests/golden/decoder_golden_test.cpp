@@ -1,14 +1,10 @@
 // The decoder and AdamW against plain PyTorch in double precision: see make_golden.py.
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <set>
-
-#include "tests/golden/golden_file.h"
-#include "tests/support/network.h"
+#include "tests/golden/compare.h"
+#include "tests/support/update.h"
 #include "trainer/model/flat_storage.h"
 #include "trainer/optim/adamw.h"
-#include "tests/support/update.h"
 
 namespace lacuna {
 namespace {
@@ -18,11 +14,7 @@ using testing::relative_error;
 
 constexpr int64_t kVocabulary = 61, kLength = 16;
 
-// The rows of a parameter that PyTorch has; ours is padded where it is a table over the vocabulary.
-at::Tensor real_rows(const at::Tensor& ours, const at::Tensor& theirs) { return ours.narrow(0, 0, theirs.size(0)); }
-
-// A key's bias adds one number to all scores of a query, which the softmax takes out again: its gradient is zero but for
-// rounding, which AdamW blows up to whole steps that change nothing else.
+// Whose gradient is zero but for rounding, which AdamW blows up to whole steps that change nothing else.
 bool is_free(const std::string& name) { return name.ends_with("key.bias"); }
 
 class DecoderGolden : public ::testing::TestWithParam<std::string> {
@@ -31,12 +23,7 @@ class DecoderGolden : public ::testing::TestWithParam<std::string> {
     network =
         testing::make_network(GetParam() == "gpt2" ? testing::gpt2_shape() : testing::llama_shape(), *mesh, kVocabulary, kLength);
     storage = std::make_unique<FlatStorage>(network->parameters, 1);
-    const torch::NoGradGuard no_grad;
-    for (auto& p : network->parameters) {
-      const auto value = golden["initial/" + p.name];
-      p.value.fill_(0.5);  // what stays in the padding must not count
-      real_rows(p.value, value).copy_(value);
-    }
+    testing::set_initial_values(network->parameters, golden);
     batch.tokens = golden["tokens"];
     batch.targets = golden["targets"];
     batch.weights = golden["weights"];
@@ -54,13 +41,6 @@ class DecoderGolden : public ::testing::TestWithParam<std::string> {
   Batch batch;
 };
 
-TEST_P(DecoderGolden, HasTheSameParameters) {
-  const auto names = golden.names("initial/");
-  std::set<std::string> ours;
-  for (const auto& p : network->parameters) ours.insert(p.name);
-  EXPECT_EQ(ours, std::set<std::string>(names.begin(), names.end()));
-}
-
 TEST_P(DecoderGolden, LogitsAndLoss) {
   const torch::NoGradGuard no_grad;
   const auto logits = network->decoder->head().logits(network->decoder->forward(batch).states);
@@ -71,19 +51,7 @@ TEST_P(DecoderGolden, LogitsAndLoss) {
 
 TEST_P(DecoderGolden, EveryGradient) {
   summed_loss().backward();
-  for (const auto& p : network->parameters) {
-    const auto expected = golden["gradient/" + p.name], actual = p.value.grad();
-    ASSERT_TRUE(actual.defined()) << p.name;
-    if (is_free(p.name)) {
-      EXPECT_LT(actual.abs().max().item<double>(), 1e-4) << p.name;
-    } else {
-      EXPECT_LT(relative_error(real_rows(actual, expected), expected), 1e-5) << p.name;
-    }
-    if (actual.size(0) > expected.size(0)) {
-      const auto padding = actual.narrow(0, expected.size(0), actual.size(0) - expected.size(0));
-      EXPECT_EQ(padding.abs().max().item<double>(), 0) << p.name << ", padding";
-    }
-  }
+  testing::expect_gradients(network->parameters, golden);
 }
 
 TEST_P(DecoderGolden, TenStepsOfAdamW) {
@@ -106,7 +74,7 @@ TEST_P(DecoderGolden, TenStepsOfAdamW) {
   for (const auto& p : network->parameters) {
     if (is_free(p.name)) continue;
     const auto expected = golden["trained/" + p.name];
-    EXPECT_LT(relative_error(real_rows(p.value, expected), expected), 1e-5) << p.name;
+    EXPECT_LT(relative_error(testing::real_rows(p.value, expected), expected), 1e-5) << p.name;
   }
 }
 

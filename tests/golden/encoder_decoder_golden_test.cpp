@@ -1,10 +1,7 @@
 // encoder_decoder in T5's shape against plain PyTorch in double precision, query by query: see make_encoder_decoder.py.
 #include <gtest/gtest.h>
 
-#include <set>
-
-#include "tests/golden/golden_file.h"
-#include "tests/support/network.h"
+#include "tests/golden/compare.h"
 #include "trainer/model/encoder_decoder.h"
 
 namespace lacuna {
@@ -12,8 +9,6 @@ namespace {
 
 using testing::GoldenFile;
 using testing::relative_error;
-
-at::Tensor real_rows(const at::Tensor& ours, const at::Tensor& theirs) { return ours.narrow(0, 0, theirs.size(0)); }
 
 class EncoderDecoderGolden : public ::testing::Test {
  protected:
@@ -27,12 +22,7 @@ class EncoderDecoderGolden : public ::testing::Test {
                  .scaled_logits = true},
                 {.mesh = *mesh, .parameters = table, .vocabulary_size = 61, .max_length = 20, .seed = 1}),
         parameters(table.list(network)) {
-    const torch::NoGradGuard no_grad;
-    for (auto& p : parameters) {
-      const auto value = golden["initial/" + p.name];
-      p.value.fill_(0.5);  // what stays in the padding must not count
-      real_rows(p.value, value).copy_(value);
-    }
+    testing::set_initial_values(parameters, golden);
     for (const auto& [field, name] : {std::pair(&Batch::tokens, "tokens"),
                                       {&Batch::targets, "targets"},
                                       {&Batch::weights, "weights"},
@@ -51,13 +41,6 @@ class EncoderDecoderGolden : public ::testing::Test {
   Batch batch;
 };
 
-TEST_F(EncoderDecoderGolden, HasTheSameParameters) {
-  const auto names = golden.names("initial/");
-  std::set<std::string> ours;
-  for (const auto& p : parameters) ours.insert(p.name);
-  EXPECT_EQ(ours, std::set<std::string>(names.begin(), names.end()));
-}
-
 TEST_F(EncoderDecoderGolden, LogitsLossAndEveryGradient) {
   const auto states = network.forward(batch).states;
   const auto real = batch.segments.ne(0).unsqueeze(-1);
@@ -66,11 +49,7 @@ TEST_F(EncoderDecoderGolden, LogitsLossAndEveryGradient) {
   const double expected = golden["loss"].item<double>();
   EXPECT_NEAR(loss.item<double>(), expected, 1e-5 * expected);
   loss.backward();
-  for (const auto& p : parameters) {
-    const auto gradient = golden["gradient/" + p.name];
-    ASSERT_TRUE(p.value.grad().defined()) << p.name;
-    EXPECT_LT(relative_error(real_rows(p.value.grad(), gradient), gradient), 1e-5) << p.name;
-  }
+  testing::expect_gradients(parameters, golden);
 }
 
 }  // namespace

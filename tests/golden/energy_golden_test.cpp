@@ -2,9 +2,7 @@
 #include <ATen/ops/arange.h>
 #include <gtest/gtest.h>
 
-#include <set>
-
-#include "tests/golden/golden_file.h"
+#include "tests/golden/compare.h"
 #include "tests/support/energy_network.h"
 
 namespace lacuna {
@@ -29,16 +27,7 @@ TEST_P(EnergyGolden, LossLogitsMetricsAndEveryGradient) {
        .length = 6,
        .rows_per_step = 2,
        .decoder = {.num_layers = 2, .hidden_size = 12, .num_heads = 2, .feed_forward_size = 10}});
-  const auto names = golden.names("initial/");
-  std::set<std::string> ours;
-  for (auto& p : network->parameters) {
-    ours.insert(p.name);
-    const torch::NoGradGuard no_grad;
-    const auto value = golden["initial/" + p.name];
-    p.value.fill_(0.5);  // what stays in the padding must not count
-    p.value.narrow(0, 0, value.size(0)).copy_(value);
-  }
-  EXPECT_EQ(ours, std::set<std::string>(names.begin(), names.end()));
+  testing::set_initial_values(network->parameters, golden);
   Batch batch;
   batch.tokens = golden["tokens"];
   batch.targets = golden["targets"];
@@ -55,10 +44,7 @@ TEST_P(EnergyGolden, LossLogitsMetricsAndEveryGradient) {
     EXPECT_NEAR(value.item<double>(), number, 1e-4 * std::abs(number)) << name;
   }
   loss.sum.backward();
-  for (const auto& p : network->parameters) {
-    const auto gradient = golden["gradient/" + p.name];
-    EXPECT_LT(relative_error(p.value.grad().narrow(0, 0, gradient.size(0)), gradient), 1e-3) << p.name;
-  }
+  testing::expect_gradients(network->parameters, golden, 1e-3);
   network->decoder->eval();
   EXPECT_LT(relative_error(network->objective->logits(*network->decoder, batch, {}), golden["logits"]), 1e-4);
 }

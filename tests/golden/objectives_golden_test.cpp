@@ -1,19 +1,15 @@
 // Objectives that predict something else than the next token, against plain PyTorch in double precision: see objectives/make_golden.py.
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <map>
-#include <set>
 
 #include "objectives/catalog.h"
-#include "tests/golden/golden_file.h"
-#include "tests/support/network.h"
+#include "tests/golden/compare.h"
 
 namespace lacuna {
 namespace {
 
 using testing::GoldenFile;
-using testing::relative_error;
 
 constexpr int64_t kLength = 8, kTokens = 13;
 
@@ -68,31 +64,13 @@ TEST_P(ObjectivesGolden, LossAndEveryGradient) {
     p.name = "objective." + p.name;
     parameters.push_back(std::move(p));
   }
-  const auto names = golden.names("initial/");
-  std::set<std::string> ours;
-  for (auto& p : parameters) {
-    ours.insert(p.name);
-    const torch::NoGradGuard no_grad;
-    const auto value = golden["initial/" + p.name];
-    p.value.fill_(0.5);  // what stays in the padding must not count
-    p.value.narrow(0, 0, value.size(0)).copy_(value);
-  }
-  EXPECT_EQ(ours, std::set<std::string>(names.begin(), names.end()));
+  testing::set_initial_values(parameters, golden);
 
   const auto loss = objective->loss(decoder, batch_of(golden));
   const double expected = golden["loss"].item<double>();
   EXPECT_NEAR(loss.sum.item<double>(), expected, 1e-5 * expected);
   loss.sum.backward();
-  double squares = 0;
-  for (const auto& name : names) squares += golden["gradient/" + name].pow(2).sum().item<double>();
-  for (const auto& p : parameters) {
-    const auto gradient = golden["gradient/" + p.name], ours_here = p.value.grad().narrow(0, 0, gradient.size(0));
-    if (p.name.ends_with("key.bias")) {  // has no influence: both are rounding
-      EXPECT_LT(ours_here.norm().item<double>(), 1e-6 * std::sqrt(squares)) << p.name;
-    } else {
-      EXPECT_LT(relative_error(ours_here, gradient), 1e-5) << p.name;
-    }
-  }
+  testing::expect_gradients(parameters, golden);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ObjectivesGolden,

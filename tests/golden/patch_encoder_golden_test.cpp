@@ -1,13 +1,9 @@
 // patch_encoder under masked_spectrogram against plain PyTorch in double precision: see make_patch_encoder.py.
 #include <ATen/ops/arange.h>
-#include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
 
-#include <set>
-
 #include "objectives/masked_spectrogram.h"
-#include "tests/golden/golden_file.h"
-#include "tests/support/network.h"
+#include "tests/golden/compare.h"
 #include "tests/support/patch_network.h"
 
 namespace lacuna {
@@ -22,30 +18,19 @@ struct Golden {
       : file("tests/golden/patch_encoder/" + name + ".safetensors"),
         objective(options, {.length = grid.frames, .grid = grid, .begins_word = {}}) {
     network = testing::make_patch_network(encoder, grid, *mesh, &objective);
-    const torch::NoGradGuard no_grad;
-    for (auto& p : network->parameters) p.value.copy_(file["initial/" + p.name]);
+    testing::set_initial_values(network->parameters, file);
     batch.values = file["values"];
     batch.segments = file["segments"];
     batch.stream_positions = at::arange(batch.values.size(0), at::kLong);
   }
 
   void compare() {
-    std::set<std::string> names;
-    for (const auto& p : network->parameters) names.insert(p.name);
-    const auto theirs = file.names("initial/");
-    EXPECT_EQ(names, std::set<std::string>(theirs.begin(), theirs.end()));
     EXPECT_LT(relative_error(network->encoder->forward(batch).states, file["states"]), 1e-5);
     const auto loss = objective.loss(*network->encoder, batch).sum;
     const double expected = file["loss"].item<double>();
     EXPECT_NEAR(loss.item<double>(), expected, 1e-5 * expected);
     loss.backward();
-    for (const auto& p : network->parameters) {
-      const auto gradient = p.value.grad().defined() ? p.value.grad() : at::zeros_like(p.value);
-      const auto expected_gradient = file["gradient/" + p.name];
-      // A softmax does not see what is added to all its scores: there the gradient is 0 but for rounding.
-      const bool nothing = expected_gradient.norm().item<double>() < 1e-9;
-      EXPECT_LT(nothing ? gradient.norm().item<double>() : relative_error(gradient, expected_gradient), 1e-5) << p.name;
-    }
+    testing::expect_gradients(network->parameters, file);
   }
 
   GoldenFile file;
