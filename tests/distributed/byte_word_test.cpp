@@ -2,38 +2,16 @@
 // generates.
 #include "trainer/model/byte_word.h"
 
-#include <ATen/ops/arange.h>
-#include <ATen/ops/ones.h>
 #include <gtest/gtest.h>
-#include <mpi.h>
 
-#include "tests/support/network.h"
+#include "tests/support/split_network.h"
 
 namespace lacuna {
 namespace {
 
-using testing::relative_error;
-using testing::slice_of;
-
 constexpr int64_t kLength = 48;
 
-struct Made {
-  Made(Mesh& mesh, const ByteWordOptions& options) {
-    network = std::make_unique<ByteWord>(
-        options, ModelContext{.mesh = mesh, .parameters = table, .vocabulary_size = 257, .max_length = kLength, .seed = 3});
-    parameters = table.list(*network);
-    for (auto& p : parameters) p.deviation = 0.15;
-    initialize(parameters, 3, mesh.tensor().rank(), mesh.tensor().size());
-  }
-  ParameterTable table;
-  std::vector<ParameterSpec> parameters;
-  std::unique_ptr<ByteWord> network;
-};
-
 TEST(ByteWordLayout, TheSplitNetworkIsTheWholeOne) {
-  int size = 0;
-  MPI_Comm_size(MPI_COMM_WORLD, &size);
-  const auto whole = make_self_mesh(), split = make_mpi_mesh(size);
   ByteWordOptions plain{.num_layers = 2, .hidden_size = 32, .num_heads = 4, .feed_forward_size = 48}, biased = plain;
   biased.norm = NormKind::layer_norm;
   biased.activation = Activation::gelu;
@@ -45,27 +23,7 @@ TEST(ByteWordLayout, TheSplitNetworkIsTheWholeOne) {
   for (int64_t i = 0; i < 2 * kLength; ++i)
     batch.tokens.data_ptr<int32_t>()[i] = static_cast<unsigned char>(text[static_cast<size_t>(i)]);
   for (const auto& options : {plain, biased}) {
-    Made full(*whole, options), part(*split, options);
-    full.network->train();
-    part.network->train();
-    const auto expected = full.network->forward(batch).states, actual = part.network->forward(batch).states;
-    EXPECT_LT(relative_error(actual, expected), 1e-5);
-    const auto loss = full.network->head().loss(expected, batch.targets, batch.weights);
-    const auto other = part.network->head().loss(actual, batch.targets, batch.weights);
-    EXPECT_NEAR(other.item<double>(), loss.item<double>(), 1e-5 * loss.item<double>());
-    loss.backward();
-    other.backward();
-    ASSERT_EQ(full.parameters.size(), part.parameters.size());
-    for (size_t i = 0; i < full.parameters.size(); ++i) {
-      const auto& p = full.parameters[i];
-      if (p.name.ends_with("key.bias")) continue;  // rounding alone: the softmax takes it out
-      EXPECT_LT(relative_error(part.parameters[i].value.grad(), slice_of(p.value.grad(), p, split->tensor().rank(), size)), 1e-5)
-          << p.name;
-    }
-    full.network->eval();
-    part.network->eval();
-    const auto one = full.network->generate(2)->advance(batch.tokens), many = part.network->generate(2)->advance(batch.tokens);
-    EXPECT_LT(relative_error(many, one), 1e-5);
+    testing::expect_the_split_network_is_the_whole_one<ByteWord>(options, batch, 257, batch.tokens);
   }
 }
 
