@@ -9,7 +9,7 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
-#include "data/error.h"
+#include "tests/support/expect_error.h"
 #include "trainer/parallel/mesh.h"
 #include "trainer/parallel/mpi_communicator.h"
 
@@ -37,14 +37,9 @@ std::vector<std::unique_ptr<Communicator>> worlds() {
   return result;
 }
 
-std::string message_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::communication);
-    return error.what();
-  }
-  return "nothing was thrown";
+template <class Action>
+std::string message_of(const Action& action) {
+  return testing::error_message(ExitCode::communication, action);
 }
 
 TEST(Communicator, AllReduceSumsEveryType) {

@@ -8,16 +8,23 @@
 
 namespace lacuna::testing {
 
+// The message of the Error that `action` throws; "nothing was thrown" where it throws none.
 template <class Action>
-void expect_error(ExitCode code, const std::string& words, const Action& action) {
+std::string error_message(ExitCode code, const Action& action) {
   try {
     action();
   } catch (const Error& e) {
     EXPECT_EQ(static_cast<int>(e.code()), static_cast<int>(code)) << e.what();
-    EXPECT_NE(std::string(e.what()).find(words), std::string::npos) << "\"" << words << "\" is not in: " << e.what();
-    return;
+    return e.what();
   }
-  ADD_FAILURE() << "no Error was thrown; expected one with: " << words;
+  return "nothing was thrown";
+}
+
+template <class Action>
+void expect_error(ExitCode code, const std::string& words, const Action& action) {
+  const auto message = error_message(code, action);
+  EXPECT_NE(message, "nothing was thrown") << "expected an Error with: " << words;
+  EXPECT_NE(message.find(words), std::string::npos) << "\"" << words << "\" is not in: " << message;
 }
 
 }  // namespace lacuna::testing

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "tests/support/checkpoint_sample.h"
+#include "tests/support/expect_error.h"
 #include "tests/support/temporary_folder.h"
 #include "trainer/checkpoint/checkpoints.h"
 
@@ -21,17 +22,6 @@ std::set<std::string> names_in(const fs::path& folder) {
   std::set<std::string> names;
   for (const auto& entry : fs::directory_iterator(folder)) names.insert(entry.path().filename().string());
   return names;
-}
-
-template <class Work>
-std::string failure(ExitCode code, const Work& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    return error.what();
-  }
-  return "succeeded";
 }
 
 TEST(Checkpoint, AnyLayoutReadsWhatAnyLayoutSaved) {
@@ -63,11 +53,12 @@ TEST(Checkpoint, ReadingRefusesWhatIsNotThere) {
   const TemporaryFolder folder;
   save_sample(folder / "c", 1);
   const Checkpoint checkpoint = find_checkpoint(folder / "c", Verify::sizes).checkpoint;
-  EXPECT_NE(failure(ExitCode::checkpoint, [&] { checkpoint.read("nothing"); }).find("no tensor \"nothing\""), std::string::npos);
-  EXPECT_NE(
-      failure(ExitCode::usage, [&] { checkpoint.read("rows", 0, 0, 3); }).find("cannot be cut into 3 equal parts along dim 0"),
-      std::string::npos);
-  failure(ExitCode::usage, [&] { checkpoint.read("rows", 2, 0, 1); });
+  EXPECT_NE(error_message(ExitCode::checkpoint, [&] { checkpoint.read("nothing"); }).find("no tensor \"nothing\""),
+            std::string::npos);
+  EXPECT_NE(error_message(ExitCode::usage, [&] { checkpoint.read("rows", 0, 0, 3); })
+                .find("cannot be cut into 3 equal parts along dim 0"),
+            std::string::npos);
+  error_message(ExitCode::usage, [&] { checkpoint.read("rows", 2, 0, 1); });
   EXPECT_EQ(checkpoint.full_shape("columns"), (std::vector<int64_t>{3, 8, 5}));
   EXPECT_FALSE(checkpoint.contains("nothing"));
 }
@@ -81,7 +72,8 @@ TEST(Checkpoint, KeepsTheNewestAndPointsAtTheLatest) {
   ASSERT_EQ(list.size(), 3u);
   EXPECT_EQ(list.front().step, 40);
   EXPECT_TRUE(list_checkpoints(folder / "absent").empty());
-  EXPECT_NE(failure(ExitCode::checkpoint, [&] { save_sample(folder / "c", 40); }).find("exists already"), std::string::npos);
+  EXPECT_NE(error_message(ExitCode::checkpoint, [&] { save_sample(folder / "c", 40); }).find("exists already"),
+            std::string::npos);
 }
 
 TEST(Checkpoint, LeftoversOfDeadJobsGo) {
@@ -119,7 +111,7 @@ TEST(Checkpoint, DamagedOnesAreNamedAndTheOlderServes) {
   damage(10, kManifestHashName);
   for (int attempt = 0; attempt < 2; ++attempt) {
     const std::string message =
-        failure(ExitCode::checkpoint, [&] { find_checkpoint(folder / "c", Verify::full, OnDamage::rename); });
+        error_message(ExitCode::checkpoint, [&] { find_checkpoint(folder / "c", Verify::full, OnDamage::rename); });
     EXPECT_NE(message.find("step-00000010: "), std::string::npos) << message;
     EXPECT_NE(message.find("Bring an intact copy back"), std::string::npos);
   }
@@ -136,9 +128,9 @@ TEST(Checkpoint, FindsARunItsFolderOrOneCheckpoint) {
   EXPECT_EQ(find_checkpoint(one, Verify::full).checkpoint.meta().step, 10);
   fs::copy(one, folder / "copy", fs::copy_options::recursive);
   EXPECT_EQ(find_checkpoint(folder / "copy", Verify::full).checkpoint.meta().step, 10);
-  EXPECT_NE(
-      failure(ExitCode::checkpoint, [&] { find_checkpoint(folder / "absent", Verify::full); }).find("there is no checkpoint in"),
-      std::string::npos);
+  EXPECT_NE(error_message(ExitCode::checkpoint, [&] { find_checkpoint(folder / "absent", Verify::full); })
+                .find("there is no checkpoint in"),
+            std::string::npos);
   // A folder under a step's name must hold that step.
   fs::rename(one, folder / "run" / "checkpoints" / "step-00000090");
   const FoundCheckpoint found = find_checkpoint(folder / "run", Verify::full);
@@ -165,7 +157,7 @@ TEST(Checkpoint, EverySingleBitFlipIsDetected) {
       const uint64_t size = fs::file_size(one / name), place = random() % (i % 3 == 0 ? std::min<uint64_t>(size, 64) : size);
       const int bit = static_cast<int>(random() % 8);
       flip(one / name, place, bit);
-      ASSERT_NE(failure(ExitCode::checkpoint, [&] { Checkpoint::open(one, Verify::full); }), "succeeded")
+      ASSERT_NE(error_message(ExitCode::checkpoint, [&] { Checkpoint::open(one, Verify::full); }), "nothing was thrown")
           << name << " byte " << place;
       flip(one / name, place, bit);
     }
@@ -183,7 +175,7 @@ TEST(Checkpoint, EveryTruncationAndExtensionIsRefusedBySizeAlone) {
   while (others.size() < 500) others.insert(others.size() % 2 == 0 ? random() % size : size + 1 + random() % 100'000);
   for (const uint64_t other : others) {
     fs::resize_file(file, other);
-    const std::string message = failure(ExitCode::checkpoint, [&] { Checkpoint::open(one, Verify::sizes); });
+    const std::string message = error_message(ExitCode::checkpoint, [&] { Checkpoint::open(one, Verify::sizes); });
     ASSERT_NE(message.find("has " + std::to_string(other) + " bytes instead of " + std::to_string(size)), std::string::npos);
   }
 }
@@ -199,11 +191,11 @@ TEST(Checkpoint, RefusesFilesThatContradictTheManifest) {
     manifest.files["rank-0.safetensors"] = {digest.size, digest.sha256};
     std::ofstream(one / kManifestName) << to_json(manifest);
     std::ofstream(one / kManifestHashName) << manifest_hash_line(to_json(manifest));
-    return failure(ExitCode::checkpoint, [&] { Checkpoint::open(one, Verify::full); });
+    return error_message(ExitCode::checkpoint, [&] { Checkpoint::open(one, Verify::full); });
   };
   std::vector<NamedTensor> tensors;
   for (const SampleTensor& sample : kSampleTensors) tensors.push_back({sample.name, sample_value(sample, 10)});
-  EXPECT_EQ(rewrite(tensors), "succeeded");
+  EXPECT_EQ(rewrite(tensors), "nothing was thrown");
   auto more = tensors;
   more.push_back({"stowaway", at::zeros({1})});
   EXPECT_NE(rewrite(more).find("stores tensors that its manifest does not list"), std::string::npos);

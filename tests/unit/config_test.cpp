@@ -6,6 +6,7 @@
 #include <fstream>
 #include <functional>
 
+#include "tests/support/expect_error.h"
 #include "trainer/config/experiment.h"
 #include "trainer/config/merge.h"
 #include "trainer/config/toml_guard.h"
@@ -13,19 +14,10 @@
 namespace lacuna {
 namespace {
 
-using testing::Test;
+using ::testing::Test;
 namespace fs = std::filesystem;
 
-std::string usage_message(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::usage);
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
-}
+std::string usage_message(const std::function<void()>& action) { return testing::error_message(ExitCode::usage, action); }
 
 void expect_starts(const std::string& text, const std::string& start) { EXPECT_EQ(text.substr(0, start.size()), start) << text; }
 void expect_holds(const std::string& text, const std::string& part) { EXPECT_NE(text.find(part), std::string::npos) << text; }
@@ -262,7 +254,7 @@ TEST(Config, ErrorNamesThePlaceOfAKey) {
 
 class ConfigFiles : public Test {
  protected:
-  ConfigFiles() : root_(fs::path(testing::TempDir()) / ("config_test_" + std::to_string(getpid()))) {
+  ConfigFiles() : root_(fs::path(::testing::TempDir()) / ("config_test_" + std::to_string(getpid()))) {
     fs::create_directories(root_ / "base");
   }
   ~ConfigFiles() override { fs::remove_all(root_); }

@@ -5,6 +5,8 @@
 
 #include <filesystem>
 
+#include "tests/support/expect_error.h"
+
 namespace lacuna {
 namespace {
 
@@ -12,14 +14,7 @@ Experiment read(const std::string& text, const std::vector<std::string>& sets = 
   return read_experiment_text(text, "file.toml", "/configs", sets);
 }
 std::string mistake(const std::string& text, const std::vector<std::string>& sets = {}) {
-  try {
-    read(text, sets);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::usage);
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown for " << text;
-  return "";
+  return testing::error_message(ExitCode::usage, [&] { read(text, sets); });
 }
 
 TEST(Experiment, ExactlyOneLengthIsGiven) {

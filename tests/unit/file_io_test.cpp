@@ -7,7 +7,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "data/error.h"
+#include "tests/support/expect_error.h"
 #include "tests/support/temporary_folder.h"
 #include "trainer/checkpoint/input_file.h"
 
@@ -19,13 +19,7 @@ using testing::TemporaryFolder;
 
 template <class Work>
 std::string disk_failure(const Work& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::disk);
-    return error.what();
-  }
-  return "succeeded";
+  return testing::error_message(ExitCode::disk, work);
 }
 
 TEST(FileIo, WritesAFileForItsOwnerAlone) {

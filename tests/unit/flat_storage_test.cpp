@@ -6,7 +6,7 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
-#include "data/error.h"
+#include "tests/support/expect_error.h"
 
 namespace lacuna {
 namespace {
@@ -25,15 +25,6 @@ struct Linear {
   std::vector<ParameterSpec> specs = {parameter("weight", {3, 5}, 0), parameter("bias", {3}), parameter("scale", {40})};
   at::Tensor weight = specs[0].value, bias = specs[1].value, scale = specs[2].value;
 };
-
-std::string message_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
 
 TEST(FlatStorage, LaysParametersOutInOrderAlignedAndPadded) {
   Linear linear;
@@ -91,15 +82,18 @@ TEST(FlatStorage, NamesAParameterThatLeftTheBuffers) {
   Linear linear;
   FlatStorage storage(linear.specs, 1);
   linear.bias.mutable_grad() = at::zeros({3});
-  EXPECT_NE(message_of([&] { storage.check_views(); }).find("parameter bias has a .grad outside"), std::string::npos);
+  EXPECT_NE(testing::error_message(ExitCode::internal, [&] { storage.check_views(); }).find("parameter bias has a .grad outside"),
+            std::string::npos);
   linear.weight.set_data(at::zeros({3, 5}));
-  EXPECT_NE(message_of([&] { storage.check_views(); }).find("parameter weight no longer lies"), std::string::npos);
+  EXPECT_NE(testing::error_message(ExitCode::internal, [&] { storage.check_views(); }).find("parameter weight no longer lies"),
+            std::string::npos);
 }
 
 TEST(FlatStorage, RefusesWhatItCannotHold) {
   std::vector<ParameterSpec> specs = {parameter("half", {4})};
   specs[0].value = at::zeros({4}, at::kBFloat16);
-  EXPECT_EQ(message_of([&] { FlatStorage(specs, 1); }), "FlatStorage: parameter half is not fp32");
+  EXPECT_EQ(testing::error_message(ExitCode::internal, [&] { FlatStorage(specs, 1); }),
+            "FlatStorage: parameter half is not fp32");
 }
 
 TEST(FlatStorage, FrozenParametersHaveNoGradient) {

@@ -18,8 +18,8 @@
 #include <functional>
 #include <thread>
 
-#include "data/error.h"
 #include "tests/gpu/distributed/device_axis.h"
+#include "tests/support/expect_error.h"
 
 namespace lacuna {
 namespace {
@@ -36,14 +36,9 @@ at::Tensor poisoned(at::IntArrayRef shape, at::ScalarType type = at::kFloat) {
   return at::full(shape, 77, at::TensorOptions(own_device()).dtype(type));
 }
 
-std::string message_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::communication);
-    return error.what();
-  }
-  return "nothing was thrown";
+template <class Action>
+std::string message_of(const Action& action) {
+  return testing::error_message(ExitCode::communication, action);
 }
 
 TEST_F(NcclAxis, AllReduceSumsEveryType) {
