@@ -23,12 +23,7 @@ struct EnergyNetwork {
   std::unique_ptr<EnergyDecoder> decoder;
   std::vector<ParameterSpec> parameters;
 
-  at::Tensor operator[](const std::string& name) const {
-    for (const auto& p : parameters) {
-      if (p.name == name) return p.value;
-    }
-    throw std::invalid_argument("the network has no parameter " + name);
-  }
+  at::Tensor operator[](const std::string& name) const { return find_parameter(parameters, name); }
   // The loss's gradient by every parameter, which stays in place for the next call to replace.
   double backward(const Batch& batch) {
     for (auto& p : parameters) p.value.mutable_grad() = at::Tensor();

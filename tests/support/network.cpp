@@ -12,11 +12,24 @@
 
 namespace lacuna::testing {
 
-at::Tensor Network::operator[](const std::string& name) const {
+at::Tensor find_parameter(const std::vector<ParameterSpec>& parameters, const std::string& name) {
   for (const auto& p : parameters) {
     if (p.name == name) return p.value;
   }
   throw std::invalid_argument("the network has no parameter " + name);
+}
+
+void draw_large_values(const std::vector<ParameterSpec>& parameters, Mesh& mesh, uint64_t seed) {
+  auto drawn = parameters;
+  for (auto& p : drawn) {
+    p.deviation = 0.15;
+    p.initial = InitialValues::normal;
+  }
+  initialize(drawn, seed, mesh.tensor().rank(), mesh.tensor().size());
+  const torch::NoGradGuard no_grad;
+  for (const auto& p : parameters) {
+    if (p.initial == InitialValues::ones) p.value.add_(1);
+  }
 }
 
 void Network::keep_gradients() {
@@ -36,16 +49,7 @@ std::unique_ptr<Network> make_network(const DecoderOptions& options, Mesh& mesh,
                              .recompute = execution.recompute};
   network->decoder = std::make_unique<Decoder>(options, context);
   network->parameters = network->table.list(*network->decoder);
-  auto drawn = network->parameters;
-  for (auto& p : drawn) {
-    p.deviation = 0.15;
-    p.initial = InitialValues::normal;
-  }
-  initialize(drawn, seed, mesh.tensor().rank(), mesh.tensor().size());
-  const torch::NoGradGuard no_grad;
-  for (auto& p : network->parameters) {
-    if (p.initial == InitialValues::ones) p.value.add_(1);
-  }
+  draw_large_values(network->parameters, mesh, seed);
   return network;
 }
 

@@ -8,24 +8,28 @@
 
 namespace lacuna::testing {
 
+// The parameter of that name; throws where there is none.
+at::Tensor find_parameter(const std::vector<ParameterSpec>& parameters, const std::string& name);
+// Values are drawn anew, large enough that every parameter matters: biases and norms are no longer their neutral selves.
+// They depend on the seed and on names, not on the mesh.
+void draw_large_values(const std::vector<ParameterSpec>& parameters, Mesh& mesh, uint64_t seed);
+
 struct Network {
   ParameterTable table;
   std::unique_ptr<Decoder> decoder;
   std::vector<ParameterSpec> parameters;
 
-  // The parameter of that name; throws where there is none.
-  at::Tensor operator[](const std::string& name) const;
+  at::Tensor operator[](const std::string& name) const { return find_parameter(parameters, name); }
   // Sets every gradient to zeros, which makes the kernels add to it in place, as they do in training.
   void keep_gradients();
 };
 
-// Values are drawn anew, large enough that every parameter matters: biases and norms are no longer their neutral selves.
-// They depend on the seed and on names, not on the mesh.
 struct Execution {
   const Operations& operations = kernel_operations();
   bool fused = false;
   Recompute recompute = Recompute::none;
 };
+// With large values.
 std::unique_ptr<Network> make_network(const DecoderOptions& options, Mesh& mesh, int64_t vocabulary_size, int64_t max_length,
                                       uint64_t seed = 7, const Execution& execution = {});
 

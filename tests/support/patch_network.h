@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "tests/support/network.h"
 #include "trainer/model/patch_encoder.h"
 #include "trainer/objective.h"
 
@@ -33,14 +34,9 @@ struct PatchNetwork {
   std::unique_ptr<PatchEncoder> encoder;
   std::vector<ParameterSpec> parameters;  // the objective's behind the encoder's, under "objective."
 
-  at::Tensor operator[](const std::string& name) const {
-    for (const auto& p : parameters) {
-      if (p.name == name) return p.value;
-    }
-    throw std::invalid_argument("the network has no parameter " + name);
-  }
+  at::Tensor operator[](const std::string& name) const { return find_parameter(parameters, name); }
 };
-// Values are drawn large enough that every parameter matters, as network.h draws them. `objective` may be null.
+// With large values. `objective` may be null.
 inline std::unique_ptr<PatchNetwork> make_patch_network(const PatchEncoderOptions& options, const PatchGrid& grid, Mesh& mesh,
                                                         Objective* objective, uint64_t seed = 7) {
   auto network = std::make_unique<PatchNetwork>();
@@ -60,16 +56,7 @@ inline std::unique_ptr<PatchNetwork> make_patch_network(const PatchEncoderOption
       network->parameters.push_back(std::move(own));
     }
   }
-  auto drawn = network->parameters;
-  for (auto& p : drawn) {
-    p.deviation = 0.15;
-    p.initial = InitialValues::normal;
-  }
-  initialize(drawn, seed, mesh.tensor().rank(), mesh.tensor().size());
-  const torch::NoGradGuard no_grad;
-  for (auto& p : network->parameters) {
-    if (p.initial == InitialValues::ones) p.value.add_(1);
-  }
+  draw_large_values(network->parameters, mesh, seed);
   return network;
 }
 
