@@ -50,7 +50,7 @@ Layout lay_out(const Experiment& e, int world, Purpose purpose) {
                                 std::to_string(micro) + " does not divide the " + std::to_string(rows) + " rows of a data rank");
   }
   const bool reads_frames = find_architecture(e.architecture).offers(e.architecture, 1).modality == "frames";
-  const int64_t length = reads_frames ? grid_of(e, vocabulary_of(e).frames)->patches() : e.batch.sequence_length;
+  const int64_t length = reads_frames ? grid_of(e, sample_spec_of(e).frames)->patches() : e.batch.sequence_length;
   if (!reads_frames && e.parallel.sequence && length % tensor != 0) {
     throw e.batch_section.error("sequence_length", std::to_string(e.batch.sequence_length) + " positions do not divide over " +
                                                        std::to_string(tensor) + " tensor ranks; use a multiple of " +
@@ -97,7 +97,7 @@ void probe_corpora(const Experiment& e) {
   for (const auto& path : e.evaluate.probe.fit.paths) probe_corpus(path);
 }
 
-Vocabulary vocabulary_of(const Experiment& e) {
+SampleSpec sample_spec_of(const Experiment& e) {
   if (e.data.train.empty()) throw e.data_section.error("train", "names no corpus; make one with lacuna prepare");
   const auto files = all_corpora(e);
   if (files.empty()) {
@@ -110,22 +110,22 @@ Vocabulary vocabulary_of(const Experiment& e) {
     if (files.size() < e.data.train.size() + e.data.validation.paths.size()) {
       throw e.data_section.error("train", "names a task beside corpora of frames, and tasks are texts");
     }
-    const Vocabulary vocabulary{.tokenizer = nullptr, .frames = spec.frames};
-    check_tokenizer(files, vocabulary, first);
-    return vocabulary;
+    const SampleSpec samples{.tokenizer = nullptr, .frames = spec.frames};
+    check_samples(files, samples, first);
+    return samples;
   }
   if (!spec.tokenizer) {
     throw data_error(first + " was made without a tokenizer, which a run keeps with its checkpoints; make it with lacuna prepare");
   }
-  const Vocabulary vocabulary{.tokenizer = spec.tokenizer, .size = spec.vocabulary_size};
-  check_tokenizer(files, vocabulary, first);
-  return vocabulary;
+  const SampleSpec samples{.tokenizer = spec.tokenizer, .vocabulary_size = spec.vocabulary_size};
+  check_samples(files, samples, first);
+  return samples;
 }
 
-void check_tokenizer(const std::vector<std::string>& corpora, const Vocabulary& vocabulary, const std::string& origin) {
-  if (!vocabulary.tokenizer) return check_frames(corpora, vocabulary.frames, origin);
+void check_samples(const std::vector<std::string>& corpora, const SampleSpec& samples, const std::string& origin) {
+  if (!samples.tokenizer) return check_frames(corpora, samples.frames, origin);
   const auto identity = [](const Tokenizer& tokenizer) { return tokenizer.name() + tokenizer.serialize(); };
-  const auto expected = identity(*vocabulary.tokenizer);
+  const auto expected = identity(*samples.tokenizer);
   for (const auto& path : corpora) {
     const auto tokenizer = corpus_spec(path).tokenizer;
     if (tokenizer && identity(*tokenizer) == expected) continue;
@@ -143,7 +143,7 @@ void check_corpora(const Checkpoint& checkpoint, const std::map<std::string, std
   }
 }
 
-TensorSlice vocabulary_slice(const Vocabulary& v) {
+TensorSlice sample_spec_slice(const SampleSpec& v) {
   if (!v.tokenizer) return frames_slice(v.frames);
   const auto blob = v.tokenizer->serialize();
   auto bytes = at::empty({static_cast<int64_t>(blob.size())}, at::kByte);
@@ -151,29 +151,29 @@ TensorSlice vocabulary_slice(const Vocabulary& v) {
   return {.name = std::string(kTokenizerPrefix) + v.tokenizer->name(), .full_shape = bytes.sizes().vec(), .value = bytes};
 }
 
-Vocabulary vocabulary_of(const Checkpoint& checkpoint) {
+SampleSpec sample_spec_of(const Checkpoint& checkpoint) {
   for (const auto& name : checkpoint.names()) {
     if (name == kFramesName) return {.tokenizer = nullptr, .frames = frames_of(checkpoint.read(name))};
     if (!name.starts_with(kTokenizerPrefix)) continue;
     const auto bytes = checkpoint.read(name);
     const std::string_view blob(static_cast<const char*>(bytes.const_data_ptr()), static_cast<size_t>(bytes.numel()));
     const auto tokenizer = make_tokenizer(name.substr(kTokenizerPrefix.size()), blob);
-    return {.tokenizer = tokenizer, .size = tokenizer->vocabulary_size()};
+    return {.tokenizer = tokenizer, .vocabulary_size = tokenizer->vocabulary_size()};
   }
   throw checkpoint_error(checkpoint.folder().string() + " holds neither a tokenizer nor a size of frames");
 }
 
-std::unique_ptr<Objective> make_objective(const Experiment& e, const Vocabulary& vocabulary) {
+std::unique_ptr<Objective> make_objective(const Experiment& e, const SampleSpec& samples) {
   const auto offers = find_architecture(e.architecture).offers(e.architecture, 1);
-  const auto tokenizer = vocabulary.tokenizer;
+  const auto tokenizer = samples.tokenizer;
   RowContext context{.length = e.batch.sequence_length,
-                     .tokenizer_size = vocabulary.size,
+                     .tokenizer_size = samples.vocabulary_size,
                      .end_token = tokenizer ? tokenizer->end_token() : -1,
                      .document_mask = e.data.document_mask,
                      .rows_per_step = e.batch.global_size,
                      .encoder = offers.encoder,
                      .visibility = offers.visibility,
-                     .grid = grid_of(e, vocabulary.frames),
+                     .grid = grid_of(e, samples.frames),
                      .begins_word = {}};
   if (tokenizer) context.begins_word = [tokenizer](int32_t token) { return tokenizer->begins_word(token); };
   return find_objective(e.objective).make(e.objective, context);
@@ -187,14 +187,14 @@ std::vector<std::shared_ptr<const Corpus>> open_corpora(const std::vector<std::s
   return corpora;
 }
 
-void check_evaluations(const Experiment& e, const std::vector<std::string>& tasks, const Vocabulary& vocabulary, bool has_corpora) {
+void check_evaluations(const Experiment& e, const std::vector<std::string>& tasks, const SampleSpec& samples, bool has_corpora) {
   const EvaluationPlan plan{.offers = find_architecture(e.architecture).offers(e.architecture, 1),
                             .options = e.evaluate,
                             .has_corpora = has_corpora,
-                            .tokenizer = vocabulary.tokenizer,
+                            .tokenizer = samples.tokenizer,
                             .length = e.batch.sequence_length};
   for (const auto& task : tasks) {
-    if (!vocabulary.tokenizer && !find_evaluation(task).reads_frames) {
+    if (!samples.tokenizer && !find_evaluation(task).reads_frames) {
       throw e.evaluate_section.error("tasks", task + " judges texts, and the network reads frames");
     }
     if (const auto reason = find_evaluation(task).make()->misfit(plan)) {
@@ -204,13 +204,13 @@ void check_evaluations(const Experiment& e, const std::vector<std::string>& task
 }
 
 std::vector<std::pair<std::string, std::unique_ptr<Evaluation>>> make_evaluations(const Experiment& e,
-                                                                                  const Vocabulary& vocabulary) {
+                                                                                  const SampleSpec& samples) {
   const bool has_corpora = !e.data.validation.paths.empty();
   std::vector<std::string> tasks;
   for (const auto& task : e.evaluate.tasks) {
     if (has_corpora || task != "loss") tasks.push_back(task);
   }
-  check_evaluations(e, tasks, vocabulary, has_corpora);
+  check_evaluations(e, tasks, samples, has_corpora);
   std::vector<std::pair<std::string, std::unique_ptr<Evaluation>>> evaluations;
   for (const auto& task : tasks) evaluations.emplace_back(task, find_evaluation(task).make());
   return evaluations;
@@ -233,19 +233,19 @@ void check_fit(const Experiment& e, int64_t tensor_size) {
 
 bool uses_fused_kernels(const Experiment& e) { return e.precision.compute == Compute::bf16 && !e.run.reference_kernels; }
 
-std::unique_ptr<Network> make_network(const Experiment& e, const Vocabulary& vocabulary, Objective& objective, Mesh& mesh) {
+std::unique_ptr<Network> make_network(const Experiment& e, const SampleSpec& samples, Objective& objective, Mesh& mesh) {
   check_fit(e, mesh.tensor().size());
   const auto offers = find_architecture(e.architecture).offers(e.architecture, mesh.tensor().size());
-  const auto grid = grid_of(e, vocabulary.frames);
+  const auto grid = grid_of(e, samples.frames);
   const int64_t length = grid ? grid->patches() : e.batch.sequence_length;
-  if (offers.bytes && vocabulary.tokenizer->name() != "bytes") {
+  if (offers.bytes && samples.tokenizer->name() != "bytes") {
     throw e.architecture.error("kind", "the network reads bytes, and the corpora were made with --tokenizer " +
-                                           vocabulary.tokenizer->name() + "; prepare them with --tokenizer bytes");
+                                           samples.tokenizer->name() + "; prepare them with --tokenizer bytes");
   }
   auto network = std::make_unique<Network>();
   const ModelContext context{.mesh = mesh,
                              .parameters = network->table,
-                             .vocabulary_size = vocabulary.size + objective.needs().num_special_tokens,
+                             .vocabulary_size = samples.vocabulary_size + objective.needs().num_special_tokens,
                              .max_length = length + (objective.needs().withheld_positions ? 1 : 0),
                              .seed = static_cast<uint64_t>(e.run.seed),
                              .operations = e.run.reference_kernels ? reference_operations() : kernel_operations(),
@@ -269,9 +269,9 @@ Restored restore_network(const std::string& where, const std::vector<std::string
   const auto checkpoint = open_together(where, mesh.world());
   Restored restored;
   restored.experiment = read_experiment_text(checkpoint.meta().config, checkpoint.folder().string(), checkpoint.folder(), sets);
-  restored.vocabulary = vocabulary_of(checkpoint);
-  restored.objective = make_objective(restored.experiment, restored.vocabulary);
-  restored.network = make_network(restored.experiment, restored.vocabulary, *restored.objective, mesh);
+  restored.samples = sample_spec_of(checkpoint);
+  restored.objective = make_objective(restored.experiment, restored.samples);
+  restored.network = make_network(restored.experiment, restored.samples, *restored.objective, mesh);
   restored.storage = std::make_unique<FlatStorage>(restored.network->parameters, mesh.data().size(), device,
                                                   compute_type(restored.experiment));
   restore(checkpoint, *restored.storage, nullptr, mesh);

@@ -48,42 +48,42 @@ std::string resolved_config(const Experiment& experiment);
 void probe_corpora(const Experiment& experiment);
 
 // What samples are made of: shared by all corpora of a run, kept in its checkpoints.
-struct Vocabulary {
+struct SampleSpec {
   std::shared_ptr<const Tokenizer> tokenizer;  // null of corpora of frames
-  int64_t size = 0;                            // the tokenizer's ids, its end token included
+  int64_t vocabulary_size = 0;                 // the tokenizer's ids, its end token included
   FrameSpec frames = {};                       // of corpora of frames, those of the first
 };
 // Throws a data error if the corpora were not made with one tokenizer, or their frames have different sizes.
-Vocabulary vocabulary_of(const Experiment& experiment);
-Vocabulary vocabulary_of(const Checkpoint& checkpoint);
-// Throws a data error where a corpus was made with another tokenizer than `vocabulary`, or its frames have another size.
-void check_tokenizer(const std::vector<std::string>& corpora, const Vocabulary& vocabulary, const std::string& origin);
+SampleSpec sample_spec_of(const Experiment& experiment);
+SampleSpec sample_spec_of(const Checkpoint& checkpoint);
+// Throws a data error where a corpus was made with another tokenizer than `samples`', or its frames have another size.
+void check_samples(const std::vector<std::string>& corpora, const SampleSpec& samples, const std::string& origin);
 // Throws a data error where a corpus that the checkpoint was trained on has other contents now: a resumed run would not be the
 // same run.
 void check_corpora(const Checkpoint& checkpoint, const std::map<std::string, std::string>& hashes);
 // Path, or the name of a task and its place in the mixture -> content hash of the training corpora.
-std::map<std::string, std::string> corpus_hashes(const Experiment& experiment, const Vocabulary& vocabulary,
+std::map<std::string, std::string> corpus_hashes(const Experiment& experiment, const SampleSpec& samples,
                                                  const Objective& objective);
 // The tokenizer, or the size of frames, as a tensor to be saved with a checkpoint, so that it needs no other file.
-TensorSlice vocabulary_slice(const Vocabulary& vocabulary);
+TensorSlice sample_spec_slice(const SampleSpec& samples);
 
 // How the experiment's network cuts rows of such frames; nothing on text. Throws usage errors where the network reads the other kind of
 // corpus, or its patches do not divide a row.
 std::optional<PatchGrid> grid_of(const Experiment& experiment, const FrameSpec& frames);
 
-std::unique_ptr<Objective> make_objective(const Experiment& experiment, const Vocabulary& vocabulary);
+std::unique_ptr<Objective> make_objective(const Experiment& experiment, const SampleSpec& samples);
 std::vector<std::shared_ptr<const Corpus>> open_corpora(const std::vector<std::string>& paths, const Objective& objective);
 // The rows of every step as this rank of the layout takes them; `architecture` is null where no network will read them.
-StepSource make_source(const Experiment& experiment, const Vocabulary& vocabulary, const Objective& objective, const Layout& layout,
+StepSource make_source(const Experiment& experiment, const SampleSpec& samples, const Objective& objective, const Layout& layout,
                        int data_rank, const Architecture* architecture = nullptr);
 
 // Throws a usage error where one of `tasks` cannot judge the experiment's network, or lacks what it reads, before anything is
 // allocated. `has_corpora`: there is one to validate on.
-void check_evaluations(const Experiment& experiment, const std::vector<std::string>& tasks, const Vocabulary& vocabulary,
+void check_evaluations(const Experiment& experiment, const std::vector<std::string>& tasks, const SampleSpec& samples,
                        bool has_corpora);
 // The evaluations of training. Without a validation corpus `loss`, which is there by default, is left out.
 std::vector<std::pair<std::string, std::unique_ptr<Evaluation>>> make_evaluations(const Experiment& experiment,
-                                                                                  const Vocabulary& vocabulary);
+                                                                                  const SampleSpec& samples);
 
 // A network with its parameters in flat storage; values are not set yet.
 struct Network {
@@ -94,14 +94,14 @@ struct Network {
 // Checks the objective's needs against the architecture's offers before anything is allocated.
 void check_fit(const Experiment& experiment, int64_t tensor_size);
 // The objective's own parameters come behind the architecture's.
-std::unique_ptr<Network> make_network(const Experiment& experiment, const Vocabulary& vocabulary, Objective& objective, Mesh& mesh);
+std::unique_ptr<Network> make_network(const Experiment& experiment, const SampleSpec& samples, Objective& objective, Mesh& mesh);
 // Whether blocks are to be single nodes of fixed kernels: bf16 on a GPU, unless run.reference_kernels.
 bool uses_fused_kernels(const Experiment& experiment);
 
-// An experiment, a vocabulary and a network as a checkpoint holds them, for evaluation and generation.
+// What a checkpoint holds of a run, for evaluation and generation.
 struct Restored {
   Experiment experiment;
-  Vocabulary vocabulary;
+  SampleSpec samples;
   std::unique_ptr<Objective> objective;
   std::unique_ptr<Network> network;
   std::unique_ptr<FlatStorage> storage;

@@ -117,9 +117,10 @@ std::string products_of(const Experiment& e) {
 }
 
 // What rows are made of.
-std::string material(const Experiment& e, const Layout& layout, const Vocabulary& v) {
+std::string material(const Experiment& e, const Layout& layout, const SampleSpec& v) {
   const auto count = [](int64_t value) { return format_count(static_cast<double>(value)); };
-  if (v.tokenizer) return count(v.size) + " (" + v.tokenizer->name() + "), padded to " + count(padded_vocabulary(v.size));
+  if (v.tokenizer)
+    return count(v.vocabulary_size) + " (" + v.tokenizer->name() + "), padded to " + count(padded_vocabulary(v.vocabulary_size));
   const auto grid = *grid_of(e, v.frames);
   return count(v.frames.bins) + " bins, " + count(grid.frames) + " frames a row in " + count(layout.row_length) + " patches of " +
          count(grid.patch_bins) + " x " + count(grid.patch_frames);
@@ -139,8 +140,8 @@ double MemoryEstimate::operator[](const std::string& part) const {
 }
 
 MemoryEstimate estimate_memory(const Experiment& e, const Layout& layout, const Objective& objective, const Network& network,
-                               const Vocabulary& vocabulary) {
-  const double columns = static_cast<double>(padded_vocabulary(vocabulary.size)) / layout.tensor;
+                               const SampleSpec& samples) {
+  const double columns = static_cast<double>(padded_vocabulary(samples.vocabulary_size)) / layout.tensor;
   const auto work = work_of(e, layout, objective, network);
   return layout.device == at::kCPU ? memory_of_process(e, layout, work, network, columns)
                                    : memory_of_gpu(e, layout, work, network, columns);
@@ -162,9 +163,9 @@ CostInput cost_of(const Experiment& e, const Layout& layout, const Objective& ob
 }
 
 Table describe_run(const Experiment& e, const Layout& layout, const Objective& objective, const Network& network,
-                   const Vocabulary& vocabulary) {
+                   const SampleSpec& samples) {
   const auto parameters = static_cast<double>(count_parameters(network));
-  const auto memory = estimate_memory(e, layout, objective, network, vocabulary);
+  const auto memory = estimate_memory(e, layout, objective, network, samples);
   const auto backends = network.architecture->backends(layout.micro_size, layout.row_length, e.data.document_mask);
   const double flops = flops_per_token(objective, *network.architecture, layout.row_length);
   const auto count = [](int64_t value) { return format_count(static_cast<double>(value)); };
@@ -174,7 +175,7 @@ Table describe_run(const Experiment& e, const Layout& layout, const Objective& o
       {"objective", std::string(find_objective(e.objective).name)},
       {"architecture", std::string(find_architecture(e.architecture).name)},
       {"parameters", format_count(parameters)},
-      {vocabulary.tokenizer ? "vocabulary" : "frames", material(e, layout, vocabulary)},
+      {samples.tokenizer ? "vocabulary" : "frames", material(e, layout, samples)},
       {"ranks",
        std::to_string(layout.world) + " = data " + std::to_string(layout.data) + " x tensor " + std::to_string(layout.tensor)},
       {"optimizer's state", !e.parallel.shard_optimizer ? "whole on every data rank"
@@ -185,8 +186,8 @@ Table describe_run(const Experiment& e, const Layout& layout, const Objective& o
                      (on_gpu && !has_gpu() ? "; this machine has none" : "")},
       {"attention", backends.attention},
       {"step", count(e.batch.global_size) + " rows x " + count(layout.row_length) + " = " + count(layout.tokens_per_step) +
-                   (vocabulary.tokenizer ? " tokens, " : " patches, ") + count(layout.rows_per_rank / layout.micro_size) + " micro-batches of " +
-                   count(layout.micro_size) + " rows a rank"},
+                   (samples.tokenizer ? " tokens, " : " patches, ") + count(layout.rows_per_rank / layout.micro_size) +
+                   " micro-batches of " + count(layout.micro_size) + " rows a rank"},
       {"steps", count(layout.steps) + " = " + count(layout.steps * layout.tokens_per_step) + " tokens"},
       {"FLOPs per token", format_count(flops)},
       {"FLOPs in all", format_count(flops * static_cast<double>(layout.steps * layout.tokens_per_step))},

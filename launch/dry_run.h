@@ -18,14 +18,14 @@ struct MemoryEstimate {
 
 // Bytes at the peak of one rank: of its process on the CPU, of its GPU (as nvidia-smi counts them) on a device.
 MemoryEstimate estimate_memory(const Experiment& experiment, const Layout& layout, const Objective& objective,
-                               const Network& network, const Vocabulary& vocabulary);
+                               const Network& network, const SampleSpec& samples);
 
 // What the cost model asks of a run.
 CostInput cost_of(const Experiment& experiment, const Layout& layout, const Objective& objective, const Network& network);
 
 // The banner of `train`, which --dry-run prints too: every resolved number that a person checks first.
 Table describe_run(const Experiment& experiment, const Layout& layout, const Objective& objective, const Network& network,
-                   const Vocabulary& vocabulary);
+                   const SampleSpec& samples);
 
 // The step on a machine of these rates: time and its parts, MFU, messages.
 Table describe_cost(const Experiment& experiment, const Layout& layout, const Objective& objective, const Network& network,

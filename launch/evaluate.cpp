@@ -35,9 +35,9 @@ int evaluate(const EvaluateArguments& arguments) {
   const auto restored = restore_network(arguments.where, arguments.sets, *mesh, device.device());
   const auto& experiment = restored.experiment;
   const auto paths = arguments.corpora.empty() ? experiment.data.validation.paths : arguments.corpora;
-  check_tokenizer(paths, restored.vocabulary, arguments.where);
+  check_samples(paths, restored.samples, arguments.where);
   const auto& tasks = arguments.tasks.empty() ? experiment.evaluate.tasks : arguments.tasks;
-  check_evaluations(experiment, tasks, restored.vocabulary, !paths.empty());
+  check_evaluations(experiment, tasks, restored.samples, !paths.empty());
   const auto corpora = open_corpora(paths, *restored.objective);
   const EvaluationContext context{.objective = *restored.objective,
                                   .architecture = *restored.network->architecture,
@@ -47,9 +47,9 @@ int evaluate(const EvaluateArguments& arguments) {
                                   .micro_size = experiment.batch.micro_size == 0 ? 16 : experiment.batch.micro_size,
                                   .seed = static_cast<uint64_t>(experiment.run.seed),
                                   .device = device.device(),
-                                  .tokenizer = restored.vocabulary.tokenizer,
+                                  .tokenizer = restored.samples.tokenizer,
                                   .length = experiment.batch.sequence_length,
-                                  .grid = grid_of(experiment, restored.vocabulary.frames),
+                                  .grid = grid_of(experiment, restored.samples.frames),
                                   .options = experiment.evaluate,
                                   .show_progress = mpi.rank() == 0,
                                   .parameters = &restored.network->parameters};

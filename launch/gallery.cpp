@@ -101,7 +101,7 @@ std::filesystem::path write_gallery(const std::string& run, const std::vector<st
     for (const auto& part : e.data.train) paths.push_back(part.path);
   }
   for (const auto& path : paths) probe_corpus(path);
-  check_tokenizer(paths, restored.vocabulary, run);
+  check_samples(paths, restored.samples, run);
   const auto corpora = open_corpora(paths, *restored.objective);
   const EvaluationContext context{.objective = *restored.objective,
                                   .architecture = *restored.network->architecture,
@@ -110,7 +110,7 @@ std::filesystem::path write_gallery(const std::string& run, const std::vector<st
                                   .rows = kRows,
                                   .micro_size = kRows,
                                   .seed = static_cast<uint64_t>(e.run.seed),
-                                  .grid = grid_of(e, restored.vocabulary.frames)};
+                                  .grid = grid_of(e, restored.samples.frames)};
   const auto& grid = *context.grid;
   const auto& frames = corpora.front()->spec().frames;
   const bool sound = frames.sample_rate > 0;

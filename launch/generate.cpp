@@ -28,18 +28,19 @@ int generate(const GenerateArguments& arguments) {
   const DeviceSession device(choose_device(saved), saved);
   const auto mesh = under_mpi() ? make_device_mesh(mpi.size(), device.device()) : make_self_mesh();
   const auto restored = restore_network(arguments.where, sets, *mesh, device.device());
-  if (!restored.vocabulary.tokenizer) throw usage_error("the network reads frames; only one that was trained on text continues a prompt");
-  const auto& tokenizer = *restored.vocabulary.tokenizer;
+  if (!restored.samples.tokenizer)
+    throw usage_error("the network reads frames; only one that was trained on text continues a prompt");
+  const auto& tokenizer = *restored.samples.tokenizer;
   std::vector<int32_t> tokens;
   tokenizer.encode(arguments.prompt, tokens);
   if (tokens.empty()) tokens.push_back(tokenizer.end_token());  // the start of a document is what follows an end
   const auto text = continue_text(
       [&](int64_t rows) { return restored.objective->generate(*restored.network->architecture, rows); }, mesh->world(), tokens,
-                                  {.max_tokens = arguments.max_tokens,
-                                   .context = restored.experiment.batch.sequence_length,
-                                   .vocabulary_size = restored.vocabulary.size,
-                                   .end_token = tokenizer.end_token()},
-                                  arguments.sampling, static_cast<uint64_t>(arguments.seed));
+      {.max_tokens = arguments.max_tokens,
+       .context = restored.experiment.batch.sequence_length,
+       .vocabulary_size = restored.samples.vocabulary_size,
+       .end_token = tokenizer.end_token()},
+      arguments.sampling, static_cast<uint64_t>(arguments.seed));
   if (mpi.rank() == 0) std::printf("%s%s\n", arguments.prompt.c_str(), tokenizer.decode(text).c_str());
   return 0;
 }

@@ -72,9 +72,9 @@ Json inspect_batch(const std::string& config, const std::vector<std::string>& se
   experiment.batch.micro_size = 0;
   check_fit(experiment, 1);
   const auto layout = lay_out(experiment, 1);
-  const auto vocabulary = vocabulary_of(experiment);
-  const auto objective = make_objective(experiment, vocabulary);
-  const auto input = make_source(experiment, vocabulary, *objective, layout, 0).at(step);
+  const auto samples = sample_spec_of(experiment);
+  const auto objective = make_objective(experiment, samples);
+  const auto input = make_source(experiment, samples, *objective, layout, 0).at(step);
   const auto special = objective->special_tokens();
   Json result{{"step", step},
               {"special_tokens",

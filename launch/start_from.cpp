@@ -6,16 +6,17 @@
 
 namespace lacuna {
 
-std::optional<Checkpoint> open_origin(const Experiment& e, const Vocabulary& vocabulary, Communicator& world) {
+std::optional<Checkpoint> open_origin(const Experiment& e, const SampleSpec& samples, Communicator& world) {
   if (e.run.start_from.empty()) return std::nullopt;
   auto origin = open_together(e.run.start_from, world);
-  const auto kept = vocabulary_of(origin);
+  const auto kept = sample_spec_of(origin);
   const auto saved = kept.tokenizer;
-  if (!saved != !vocabulary.tokenizer || kept.frames.bins != vocabulary.frames.bins || kept.frames.channels != vocabulary.frames.channels) {
+  if (!saved != !samples.tokenizer || kept.frames.bins != samples.frames.bins ||
+      kept.frames.channels != samples.frames.channels) {
     throw e.run_section.error("start_from", origin.folder().string() + " was trained on other samples than data.train's: texts, or "
                                             "frames of another size");
   }
-  if (saved && saved->name() + saved->serialize() != vocabulary.tokenizer->name() + vocabulary.tokenizer->serialize()) {
+  if (saved && saved->name() + saved->serialize() != samples.tokenizer->name() + samples.tokenizer->serialize()) {
     throw e.run_section.error("start_from", origin.folder().string() +
                                                 " was trained with another tokenizer than data.train's; prepare the corpora with its");
   }

@@ -32,11 +32,11 @@ struct TrainArguments {
 
 int dry_run(const Experiment& experiment, const Layout& layout, const TrainArguments& arguments) {
   const auto mesh = make_planned_mesh(layout.world, layout.tensor);
-  const auto vocabulary = vocabulary_of(experiment);
-  make_evaluations(experiment, vocabulary);  // says what does not fit
-  const auto objective = make_objective(experiment, vocabulary);
-  const auto network = make_network(experiment, vocabulary, *objective, *mesh);
-  auto table = describe_run(experiment, layout, *objective, *network, vocabulary);
+  const auto samples = sample_spec_of(experiment);
+  make_evaluations(experiment, samples);  // says what does not fit
+  const auto objective = make_objective(experiment, samples);
+  const auto network = make_network(experiment, samples, *objective, *mesh);
+  auto table = describe_run(experiment, layout, *objective, *network, samples);
   if (layout.device != at::kCPU) {
     const auto cost = describe_cost(experiment, layout, *objective, *network, find_rates(arguments.machine));
     table.insert(table.end(), cost.begin(), cost.end());
@@ -91,22 +91,22 @@ int train(const TrainArguments& arguments) {
   const auto recorder = std::make_shared<FlightRecorder>();
   const DeviceSession device(layout.device, experiment);
   const auto mesh = under_mpi() ? make_device_mesh(layout.tensor, device.device(), recorder) : make_self_mesh();
-  const auto vocabulary = vocabulary_of(experiment);
-  auto evaluations = make_evaluations(experiment, vocabulary);
-  const auto objective = make_objective(experiment, vocabulary);
-  const auto network = make_network(experiment, vocabulary, *objective, *mesh);
-  const auto source = make_source(experiment, vocabulary, *objective, layout, mesh->data().rank(), network->architecture.get());
+  const auto samples = sample_spec_of(experiment);
+  auto evaluations = make_evaluations(experiment, samples);
+  const auto objective = make_objective(experiment, samples);
+  const auto network = make_network(experiment, samples, *objective, *mesh);
+  const auto source = make_source(experiment, samples, *objective, layout, mesh->data().rank(), network->architecture.get());
   const auto validation = open_corpora(experiment.data.validation.paths, *objective);
 
   std::optional<Checkpoint> origin;  // what is wrong with it is told before a folder is made
-  if (!arguments.resume) origin = open_origin(experiment, vocabulary, mesh->world());
+  if (!arguments.resume) origin = open_origin(experiment, samples, mesh->world());
 
   mesh->world().barrier();  // the run's folder is touched only once every rank has what it needs
   auto run = start_run(experiment, resolved, arguments.resume, layout.steps, mesh->world());
   if (run.nothing_left) return 0;
   const FailureNote starting(run.folder, [&run] { return run.first_step - 1; });
   RankLog log(run.folder, mpi.rank());
-  auto banner = describe_run(experiment, layout, *objective, *network, vocabulary);
+  auto banner = describe_run(experiment, layout, *objective, *network, samples);
   if (mpi.rank() == 0) tell_price(device, experiment, layout, *objective, *network, banner);
   auto peaks = mpi.rank() == 0 ? peaks_of(device, experiment, banner) : Peaks{};
   peaks = {.promised = mpi.size() * peaks.promised, .measured = mpi.size() * peaks.measured};
@@ -117,7 +117,7 @@ int train(const TrainArguments& arguments) {
   FlatStorage storage(network->parameters, layout.data, device.device(), compute_type(experiment),
                       sharding_of(experiment, layout, mesh->data().rank()));
   const auto optimizer = find_optimizer(experiment.optimizer).make(experiment.optimizer, storage);
-  const auto hashes = corpus_hashes(experiment, vocabulary, *objective);
+  const auto hashes = corpus_hashes(experiment, samples, *objective);
   if (run.checkpoint) {
     check_corpora(*run.checkpoint, hashes);
     restore(*run.checkpoint, storage, optimizer.get(), *mesh);
@@ -125,7 +125,7 @@ int train(const TrainArguments& arguments) {
     screen.note("resumed from " + run.checkpoint->folder().string());
   } else {
     initialize(network->parameters, static_cast<uint64_t>(experiment.run.seed), mesh->tensor().rank(), mesh->tensor().size());
-    if (arguments.resume) origin = open_origin(experiment, vocabulary, mesh->world());  // the run had no checkpoint yet
+    if (arguments.resume) origin = open_origin(experiment, samples, mesh->world());  // the run had no checkpoint yet
     if (origin) begin_from(*origin, storage, *mesh, screen);
   }
   run.checkpoint.reset();
@@ -182,16 +182,16 @@ int train(const TrainArguments& arguments) {
                                   .micro_size = layout.micro_size,
                                   .seed = static_cast<uint64_t>(experiment.run.seed),
                                   .device = device.device(),
-                                  .tokenizer = vocabulary.tokenizer,
+                                  .tokenizer = samples.tokenizer,
                                   .length = experiment.batch.sequence_length,
-                                  .grid = grid_of(experiment, vocabulary.frames),
+                                  .grid = grid_of(experiment, samples.frames),
                                   .options = experiment.evaluate,
                                   .alive = [&] { watchdog.beat(running.load() != nullptr ? running.load()->step_done() : 0); },
                                   .show_progress = mpi.rank() == 0,
                                   .parameters = &network->parameters},
                    .checkpoints = checkpoints,
                    .meta = meta,
-                   .extra = {vocabulary_slice(vocabulary)},
+                   .extra = {sample_spec_slice(samples)},
                    .buckets = buckets,
                    .shared_gradients = shared_gradients ? &*shared_gradients : nullptr,
                    .gather = gather ? &*gather : nullptr,

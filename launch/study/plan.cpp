@@ -42,13 +42,14 @@ nlohmann::ordered_json facts_of(const Study& study, const PlannedRun& run, const
   const auto layout = lay_out(experiment, ranks, purpose);
   check_fit(experiment, layout.tensor);
   const auto mesh = make_planned_mesh(layout.world, layout.tensor);
-  const auto vocabulary = vocabulary_of(experiment);
+  const auto samples = sample_spec_of(experiment);
   auto sets = run.sets;
   sets.insert(sets.end(), study.options.evaluate_set.begin(), study.options.evaluate_set.end());
   const auto judged = read_experiment(study.base, sets);
-  check_evaluations(judged, run.tasks.empty() ? judged.evaluate.tasks : run.tasks, vocabulary, !judged.data.validation.paths.empty());
-  const auto objective = make_objective(experiment, vocabulary);
-  const auto network = make_network(experiment, vocabulary, *objective, *mesh);
+  check_evaluations(judged, run.tasks.empty() ? judged.evaluate.tasks : run.tasks, samples,
+                    !judged.data.validation.paths.empty());
+  const auto objective = make_objective(experiment, samples);
+  const auto network = make_network(experiment, samples, *objective, *mesh);
   return run_facts(experiment, layout, *network, *objective);
 }
 

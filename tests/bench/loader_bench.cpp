@@ -71,10 +71,10 @@ struct Steps {
   Steps(const std::string& config, const std::string& corpus)
       : experiment(read_experiment(config, {"data.train=[" + nlohmann::json(corpus).dump() + "]"})),
         layout(lay_out(experiment, 1)),
-        vocabulary(vocabulary_of(experiment)),
-        objective(make_objective(experiment, vocabulary)),
-        network(make_network(experiment, vocabulary, *objective, *mesh)),
-        source(make_source(experiment, vocabulary, *objective, layout, 0)),
+        samples(sample_spec_of(experiment)),
+        objective(make_objective(experiment, samples)),
+        network(make_network(experiment, samples, *objective, *mesh)),
+        source(make_source(experiment, samples, *objective, layout, 0)),
         storage(network->parameters, 1),
         optimizer(find_optimizer(experiment.optimizer).make(experiment.optimizer, storage)) {
     initialize(network->parameters, static_cast<uint64_t>(experiment.run.seed), 0, 1);
@@ -97,7 +97,7 @@ struct Steps {
   Experiment experiment;
   Layout layout;
   std::unique_ptr<Mesh> mesh = make_self_mesh();
-  Vocabulary vocabulary;
+  SampleSpec samples;
   std::unique_ptr<Objective> objective;
   std::unique_ptr<Network> network;
   StepSource source;

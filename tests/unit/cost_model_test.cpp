@@ -36,11 +36,11 @@ struct Planned {
       : experiment(read_experiment_text(kGpt2, "test.toml", "/", sets)),
         layout(lay_out(experiment, world, Purpose::elsewhere)),
         mesh(make_planned_mesh(layout.world, layout.tensor)),
-        vocabulary{.tokenizer = make_tokenizer("bytes", ""), .size = vocabulary_size},
-        objective(make_objective(experiment, vocabulary)),
-        network(make_network(experiment, vocabulary, *objective, *mesh)) {}
+        samples{.tokenizer = make_tokenizer("bytes", ""), .vocabulary_size = vocabulary_size},
+        objective(make_objective(experiment, samples)),
+        network(make_network(experiment, samples, *objective, *mesh)) {}
 
-  MemoryEstimate memory() const { return estimate_memory(experiment, layout, *objective, *network, vocabulary); }
+  MemoryEstimate memory() const { return estimate_memory(experiment, layout, *objective, *network, samples); }
   StepCost cost(const std::string& machine = "h200") const {
     return predict(cost_of(experiment, layout, *objective, *network), find_rates(machine));
   }
@@ -54,7 +54,7 @@ struct Planned {
   Experiment experiment;
   Layout layout;
   std::unique_ptr<Mesh> mesh;
-  Vocabulary vocabulary;
+  SampleSpec samples;
   std::unique_ptr<Objective> objective;
   std::unique_ptr<Network> network;
 };
@@ -156,7 +156,7 @@ patch_frames = 2
                         .micro_size = 8,
                         .tokens_per_step = 256,
                         .device = at::kCPU};
-    const Vocabulary frames{.tokenizer = nullptr, .frames = {.bins = 16, .labels = {}}};
+    const SampleSpec frames{.tokenizer = nullptr, .frames = {.bins = 16, .labels = {}}};
     const auto mesh = make_planned_mesh(1, 1);
     const auto objective = make_objective(e, frames);
     const auto network = make_network(e, frames, *objective, *mesh);
