@@ -72,6 +72,7 @@ class Energy : public Objective {
   Loss loss(Architecture& architecture, const Batch& batch) override;
   void build(const ModelContext& context, const Architecture& architecture) override;
   double flops_per_token(const Architecture& architecture, int64_t length) const override;
+  ModelWork work(const Architecture& architecture, int64_t samples, int64_t length, int64_t element_size) const override;
   std::vector<std::pair<std::string, at::Tensor>> state() override;
 
   bool thinks() const override { return true; }

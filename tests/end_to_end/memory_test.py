@@ -31,6 +31,8 @@ NETWORKS = {
     "relative": ("bytes", dict(GPT2, num_layers=4, position='"relative"'), {"global_size": 4, "sequence_length": 512}),
     "big_vocabulary": ("pairs", dict(GPT2, num_layers=2), {"global_size": 8, "sequence_length": 256}),
     "micro_batches": ("bytes", GPT2, {"global_size": 8, "micro_size": 2, "sequence_length": 256}),
+    "energy": ("bytes", {"kind": '"energy_decoder"', "num_layers": 4, "hidden_size": 128, "num_heads": 4},
+               {"global_size": 4, "sequence_length": 128}, {"kind": '"energy"'}),
 }
 
 
@@ -75,11 +77,11 @@ class Memory(unittest.TestCase):
         write_pairs(cls.folder / "pairs")
         lacuna("prepare", "--text", text, "--tokenizer", "gpt2", "--vocabulary", cls.folder / "pairs", "--out", cls.folder / "pairs.h5")
 
-    def config(self, name, corpus, architecture, batch):
+    def config(self, name, corpus, architecture, batch, objective={"kind": '"next_token"'}):
         path = self.folder / f"{name}.toml"
         keys = lambda values: "".join(f"{key} = {value}\n" for key, value in values.items())
         path.write_text(f'[run]\nname = "{name}"\nout = "{self.folder}/runs"\nsteps = 3\n[data]\ntrain = ["{corpus}.h5"]\n'
-                        f"[batch]\n{keys(batch)}[architecture]\n{keys(architecture)}[checkpoint]\nevery = 1\n")
+                        f"[batch]\n{keys(batch)}[objective]\n{keys(objective)}[architecture]\n{keys(architecture)}[checkpoint]\nevery = 1\n")
         return path
 
     def check(self, name, *network):

@@ -317,6 +317,22 @@ TEST_F(EnergyTest, FlopsCountWhatADescentAdds) {
   EXPECT_DOUBLE_EQ(per_token({.replay_rows = 8}), 1.5 * (18 * blocks + 10 * head));
 }
 
+TEST_F(EnergyTest, EveryStepThatIsDifferentiatedAgainIsKept) {
+  const auto kept = [&](const EnergyOptions& o) {
+    const auto network = make(o);
+    return network->objective->work(*network->decoder, 4, size.length, 4).kept_bytes;
+  };
+  const auto plain = make({})->decoder->work(4, size.length, 4).kept_bytes;
+  const auto one = kept({.steps = 1, .landscapes = 1}), two = kept({.steps = 2, .landscapes = 1}),
+             three = kept({.steps = 3, .landscapes = 1});
+  EXPECT_GT(two - one, 2 * plain);
+  EXPECT_DOUBLE_EQ(three - two, two - one);
+  EXPECT_DOUBLE_EQ(kept({.steps = 2, .landscapes = 2}) - two, plain);
+  EXPECT_DOUBLE_EQ(kept({.steps = 3, .landscapes = 1, .detach = false}), one) << "the last step alone";
+  EXPECT_DOUBLE_EQ(kept({.steps = 3, .landscapes = 1, .detach = false, .truncate = false}), three);
+  EXPECT_DOUBLE_EQ(kept({.replay_rows = 8}), 1.5 * kept({}));
+}
+
 TEST_F(EnergyTest, WhatDoesNotGoTogetherIsRefusedWithTheMend) {
   using testing::expect_error;
   expect_error(ExitCode::usage, "landscapes = 2 is more than the 1 steps", [&] { make({.steps = 1}); });
