@@ -43,13 +43,9 @@ void check_plain(Nonlinearity f, at::ScalarType type, int64_t n, bool aligned) {
   y0.backward(dy.to(at::kDouble));
   const auto y = activation(f, x, poison({n}, type, aligned));
   expect_near(y, y0, type, name(f, type, sizes, "y"));
-  const auto again = poison({n}, type, aligned);
-  const auto dx = activation_backward(f, dy, x, poison({n}, type, aligned), again);
-  expect_near(dx, x0.grad(), type, name(f, type, sizes, "dx"));
-  EXPECT_TRUE(at::equal(again, y)) << name(f, type, sizes, "y again");
-  EXPECT_TRUE(at::equal(activation_backward(f, dy, x), dx)) << name(f, type, sizes, "dx alone");
-  EXPECT_TRUE(at::equal(activation_backward(f, dy, x, dy, x), dx)) << name(f, type, sizes, "dx in place of dy, y in place of x");
-  EXPECT_TRUE(at::equal(x, y)) << name(f, type, sizes, "y in place of x");
+  activation_backward(f, dy, x);
+  expect_near(dy, x0.grad(), type, name(f, type, sizes, "dx"));
+  EXPECT_TRUE(at::equal(activation(f, x, x), y)) << name(f, type, sizes, "y in place of x");
 }
 
 TEST(Activation, EqualsAtenInDouble) {
@@ -70,7 +66,8 @@ TEST(Activation, FarValuesNeitherOverflowNorLoseTheirTail) {
       const auto given = x.to(type);
       const auto x0 = leaf(given), y0 = in_double(f, x0);
       y0.backward(at::full({16}, 1, on_device(at::kDouble)));
-      const auto y = activation(f, given).to(at::kDouble), dx = activation_backward(f, at::full({16}, 1, on_device(type)), given);
+      const auto y = activation(f, given).to(at::kDouble), dx = at::full({16}, 1, on_device(type));
+      activation_backward(f, dx, given);
       EXPECT_LT((y - y0).abs().div(y0.abs() + 1e-6).max().item<double>(), type == at::kFloat ? 0.1 : 0.2)
           << name(f, type, "far values", "relative to each value") << "\n"
           << y << "\n"

@@ -9,8 +9,8 @@
 #include <c10/cuda/CUDAStream.h>
 
 #include "tests/support/device_compare.h"
+#include "trainer/kernels/activations_cuda.h"
 #include "trainer/kernels/column_sum_cuda.h"
-#include "trainer/kernels/gelu_cuda.h"
 
 namespace lacuna {
 namespace {
@@ -82,46 +82,55 @@ TEST(ColumnSum, AddsToWhatIsThere) {
   });
 }
 
-TEST(Gelu, Forward) {
+constexpr std::array<std::pair<Nonlinearity, const char*>, 2> kGelus = {
+    {{Nonlinearity::gelu, "none"}, {Nonlinearity::gelu_tanh, "tanh"}}};
+
+TEST(Gelu, ForwardOnRowsWithGaps) {
   everywhere([](const Case& c) {
-    const auto x = matrix(c).mul_(3), buffer = testing::poison({c.rows, c.columns + c.padding}, c.type, c.aligned);
-    const auto y = buffer.narrow(1, 0, c.columns);
-    cuda::gelu(c.element(), c.rows, c.columns, x.data_ptr(), x.stride(0), y.data_ptr(), y.stride(0), stream());
-    const auto expected = at::gelu(x.to(at::kDouble), "tanh");
-    const double rounding = testing::tolerance_of(c.type);
-    expect_within(y, expected, expected.abs() + x.to(at::kDouble).abs() * (1e-6 / rounding), rounding, c.name("GELU"));
-    EXPECT_TRUE(buffer.narrow(1, c.columns, c.padding).isnan().all().item<bool>()) << c.name("padding");
+    for (const auto& [f, form] : kGelus) {
+      const auto x = matrix(c).mul_(3), buffer = testing::poison({c.rows, c.columns + c.padding}, c.type, c.aligned);
+      const auto y = buffer.narrow(1, 0, c.columns);
+      cuda::activation(f, c.element(), c.rows, c.columns, x.data_ptr(), x.stride(0), y.data_ptr(), y.stride(0), stream());
+      const auto expected = at::gelu(x.to(at::kDouble), form);
+      const double rounding = testing::tolerance_of(c.type);
+      expect_within(y, expected, expected.abs() + x.to(at::kDouble).abs() * (1e-6 / rounding), rounding, c.name("GELU"));
+      EXPECT_TRUE(buffer.narrow(1, c.columns, c.padding).isnan().all().item<bool>()) << c.name("padding");
+    }
   });
 }
 
 TEST(Gelu, BackwardAndItsColumnSums) {
   everywhere([](const Case& c) {
-    const auto x = matrix(c).mul_(3), dy = matrix(c), space = workspace(c);
-    const auto expected = at::gelu_backward(dy.to(at::kDouble), x.to(at::kDouble), "tanh");
-    const auto start = random_on_device({c.columns}, at::kFloat);
-    for (const bool with_sums : {false, true}) {
-      const auto dx = dy.clone(), sums = start.clone();
-      cuda::gelu_backward(c.element(), c.rows, c.columns, x.data_ptr(), x.stride(0), dx.data_ptr(), dx.stride(0),
-                          with_sums ? sums.data_ptr<float>() : nullptr, space.data_ptr(), stream());
-      // The slope is as exact as it is of order 1, also where it is nearly 0; in bf16 its quotient is the quick one.
-      const double rounding = testing::tolerance_of(c.type), slope = c.type == at::kFloat ? 2e-5 : 1e-4;
-      expect_within(dx, expected, expected.abs() + dy.to(at::kDouble).abs() * (slope / rounding), rounding,
-                    c.name("GELU backward"));
-      if (with_sums) expect_sums(sums, start, expected, dy, slope, c.name("column sums of GELU backward"));
+    for (const auto& [f, form] : kGelus) {
+      const auto x = matrix(c).mul_(3), dy = matrix(c), space = workspace(c);
+      const auto expected = at::gelu_backward(dy.to(at::kDouble), x.to(at::kDouble), form);
+      const auto start = random_on_device({c.columns}, at::kFloat);
+      for (const bool with_sums : {false, true}) {
+        const auto dx = dy.clone(), sums = start.clone();
+        cuda::activation_backward(f, c.element(), c.rows, c.columns, x.data_ptr(), x.stride(0), dx.data_ptr(), dx.stride(0),
+                                  with_sums ? sums.data_ptr<float>() : nullptr, space.data_ptr(), stream());
+        // The slope is as exact as it is of order 1, also where it is nearly 0; in bf16 its quotient is the quick one.
+        const double rounding = testing::tolerance_of(c.type), slope = c.type == at::kFloat ? 2e-5 : 1e-4;
+        expect_within(dx, expected, expected.abs() + dy.to(at::kDouble).abs() * (slope / rounding), rounding,
+                      c.name("GELU backward"));
+        if (with_sums) expect_sums(sums, start, expected, dy, slope, c.name("column sums of GELU backward"));
+      }
     }
   });
 }
 
 TEST(Gelu, LargeInputsSaturate) {
   const auto x = at::tensor({-1e30, -100.0, -20.0, 0.0, 20.0, 100.0, 1e30}, testing::on_device(at::kFloat)).view({1, 7});
-  const auto y = testing::poison({1, 7}, at::kFloat), dx = at::ones_like(x);
-  cuda::gelu(Element::f32, 1, 7, x.data_ptr(), 7, y.data_ptr(), 7, stream());
-  expect_close(y.narrow(1, 1, 5), x.clamp_min(0).narrow(1, 1, 5), 1e-6, "GELU of large inputs");
-  EXPECT_EQ(y[0][0].item<float>(), 0);
-  EXPECT_EQ(y[0][6].item<float>(), 1e30f);
-  cuda::gelu_backward(Element::f32, 1, 7, x.data_ptr(), 7, dx.data_ptr(), 7, nullptr, nullptr, stream());
-  expect_close(dx.narrow(1, 1, 5), at::tensor({0.0, 0.0, 0.5, 1.0, 1.0}, testing::on_device(at::kFloat)).view({1, 5}), 1e-6,
-               "GELU's slope at large inputs");
+  for (const auto& [f, form] : kGelus) {
+    const auto y = testing::poison({1, 7}, at::kFloat), dx = at::ones_like(x);
+    cuda::activation(f, Element::f32, 1, 7, x.data_ptr(), 7, y.data_ptr(), 7, stream());
+    expect_close(y.narrow(1, 1, 5), x.clamp_min(0).narrow(1, 1, 5), 1e-6, "GELU of large inputs");
+    EXPECT_EQ(y[0][0].item<float>(), 0);
+    EXPECT_EQ(y[0][6].item<float>(), 1e30f);
+    cuda::activation_backward(f, Element::f32, 1, 7, x.data_ptr(), 7, dx.data_ptr(), 7, nullptr, nullptr, stream());
+    expect_close(dx.narrow(1, 1, 5), at::tensor({0.0, 0.0, 0.5, 1.0, 1.0}, testing::on_device(at::kFloat)).view({1, 5}), 1e-6,
+                 "GELU's slope at large inputs");
+  }
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ TEST(LinearOnDevice, RowsMayHaveGapsBetweenThem) {
     auto wide = random_on_device({4, 9, 32}, type).requires_grad_(), weight = random_on_device({16, 32}, type).requires_grad_();
     weight.mutable_grad() = at::zeros_like(weight, on_device(at::kFloat));  // as flat storage holds it
     const auto above = random_on_device({4, 5, 48}, type).narrow(2, 8, 16);  // a gradient with gaps, too
-    const auto ours = linear(wide.narrow(1, 2, 5), weight, {});
+    const auto ours = linear(wide.narrow(1, 2, 5), weight, at::Tensor());
     ours.backward(above);
 
     const auto x = wide.detach().to(at::kDouble).requires_grad_(), w = weight.detach().to(at::kDouble).requires_grad_();

@@ -7,9 +7,14 @@
 #include <ATen/ops/silu.h>
 #include <ATen/ops/silu_backward.h>
 
+#include <algorithm>
+
 #include "trainer/kernels/tensor_checks.h"
 #ifdef LACUNA_CUDA
+#include <ATen/ops/empty.h>
 #include <c10/cuda/CUDAStream.h>
+
+#include "trainer/kernels/column_sum_cuda.h"
 #endif
 
 namespace lacuna {
@@ -24,6 +29,8 @@ at::Tensor derivative(Nonlinearity f, const at::Tensor& dy, const at::Tensor& x)
   if (f == Nonlinearity::silu) return at::silu_backward(dy, x);
   return at::gelu_backward(dy, x, f == Nonlinearity::gelu ? "none" : "tanh");
 }
+
+int64_t columns_of(const at::Tensor& x) { return std::max<int64_t>(x.dim() == 0 ? 1 : x.size(-1), 1); }
 
 std::vector<int64_t> half_of(const char* kernel, const at::Tensor& packed) {
   require(packed.dim() > 0 && packed.size(-1) % 2 == 0, kernel, "the packed input needs an even last dimension");
@@ -41,7 +48,9 @@ at::Tensor activation(Nonlinearity f, const at::Tensor& x, at::Tensor y) {
   y = given_or_new(kName, "y", y, x.sizes(), x.scalar_type(), x.device());
 #ifdef LACUNA_CUDA
   if (x.is_cuda()) {
-    cuda::activation(f, data_of(x), mutable_data_of(y), x.numel(), element_of(kName, x), c10::cuda::getCurrentCUDAStream());
+    const int64_t columns = columns_of(x);
+    cuda::activation(f, element_of(kName, x), x.numel() / columns, columns, data_of(x), columns, mutable_data_of(y), columns,
+                     c10::cuda::getCurrentCUDAStream());
     return y;
   }
 #endif
@@ -49,24 +58,25 @@ at::Tensor activation(Nonlinearity f, const at::Tensor& x, at::Tensor y) {
   return y;
 }
 
-at::Tensor activation_backward(Nonlinearity f, const at::Tensor& dy, const at::Tensor& x, at::Tensor dx, at::Tensor y) {
+void activation_backward(Nonlinearity f, const at::Tensor& dy, const at::Tensor& x, const at::Tensor& sums) {
   const at::NoGradGuard no_grad;
   constexpr const char* kName = "activation_backward";
   require_tensor(kName, "x", x, x.sizes(), x.scalar_type(), x.device());
   require_tensor(kName, "dy", dy, x.sizes(), x.scalar_type(), x.device());
-  dx = given_or_new(kName, "dx", dx, x.sizes(), x.scalar_type(), x.device());
-  if (y.defined()) require_tensor(kName, "y", y, x.sizes(), x.scalar_type(), x.device());
+  if (sums.defined()) require_tensor(kName, "sums", sums, {columns_of(x)}, at::kFloat, x.device());
 #ifdef LACUNA_CUDA
   if (x.is_cuda()) {
-    cuda::activation_backward(f, data_of(dy), data_of(x), mutable_data_of(dx), mutable_data_of(y), x.numel(),
-                              element_of(kName, x), c10::cuda::getCurrentCUDAStream());
-    return dx;
+    const int64_t columns = columns_of(x), rows = x.numel() / columns;
+    const auto workspace =
+        sums.defined() ? at::empty({cuda::column_sum_workspace(rows, columns)}, x.options().dtype(at::kByte)) : at::Tensor();
+    cuda::activation_backward(f, element_of(kName, x), rows, columns, data_of(x), columns, mutable_data_of(dy), columns,
+                              sums.defined() ? sums.data_ptr<float>() : nullptr, mutable_data_of(workspace),
+                              c10::cuda::getCurrentCUDAStream());
+    return;
   }
 #endif
-  const auto input = x.to(at::kFloat, false, /*copy=*/true);
-  dx.copy_(derivative(f, dy.to(at::kFloat), input));
-  if (y.defined()) y.copy_(value(f, input));
-  return dx;
+  dy.copy_(derivative(f, dy.to(at::kFloat), x.to(at::kFloat)));
+  if (sums.defined()) sums.add_(dy.reshape({-1, dy.size(-1)}).sum(0, false, at::kFloat));
 }
 
 at::Tensor gated_activation(Nonlinearity f, const at::Tensor& packed, at::Tensor y) {

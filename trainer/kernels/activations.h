@@ -11,8 +11,8 @@ namespace lacuna {
 // f(x). y may be x.
 at::Tensor activation(Nonlinearity f, const at::Tensor& x, at::Tensor y = {});
 
-// dy f'(x); dx may be dy or x. Where y is defined it gets f(x) again, for those that did not keep it.
-at::Tensor activation_backward(Nonlinearity f, const at::Tensor& dy, const at::Tensor& x, at::Tensor dx = {}, at::Tensor y = {});
+// dy *= f'(x), in place; adds the column sums of that to `sums` (features) float32, where it is defined.
+void activation_backward(Nonlinearity f, const at::Tensor& dy, const at::Tensor& x, const at::Tensor& sums = {});
 
 // packed (..., 2 F) holds the gate in its first F columns: f(gate) * up, (..., F). SwiGLU with silu, GEGLU with gelu (Shazeer
 // 2020).

@@ -1,62 +1,62 @@
 #include "trainer/kernels/activations_cuda.h"
-#include "trainer/kernels/chunk.cuh"
+#include "trainer/kernels/column_sum.cuh"
+#include "trainer/kernels/column_sum_cuda.h"
 #include "trainer/kernels/cuda_check.h"
+#include "trainer/kernels/nonlinearity.cuh"
 
 namespace lacuna::cuda {
 namespace {
 
 constexpr int kThreads = 256;
 
-// The hardware's exponential and division, right to a few units in the last place of fp32. Where exp overflows the result is 0.
-__device__ __forceinline__ float sigmoid(float x) { return __fdividef(1.0f, 1.0f + __expf(-x)); }
-
-// value and slope of the function at x. 0.5 (1 + tanh(u)) is sigmoid(2 u), which stays exact where tanh is next to -1.
-template <Nonlinearity kFunction>
-__device__ __forceinline__ void evaluate(float x, float& value, float& slope) {
-  if constexpr (kFunction == Nonlinearity::silu) {
-    const float s = sigmoid(x);
-    value = x * s;
-    slope = s * (1.0f + x * (1.0f - s));
-  } else if constexpr (kFunction == Nonlinearity::gelu_tanh) {
-    constexpr float kScale = 1.5957691216057308f, kCubic = 0.044715f;  // 2 sqrt(2 / pi)
-    const float square = x * x;
-    const float s = sigmoid(kScale * x * (1.0f + kCubic * square));
-    value = x * s;
-    slope = s + x * s * (1.0f - s) * kScale * (1.0f + 3.0f * kCubic * square);
-  } else {
-    const float share = 0.5f * (1.0f + erff(x * 0.70710678118654752f));
-    value = x * share;
-    slope = share + x * 0.39894228040143268f * __expf(-0.5f * x * x);
-  }
+template <class T, int kWidth, Nonlinearity kFunction>
+__global__ __launch_bounds__(kLanes* kTileRows) void activation_kernel(const T* x, int64_t x_stride, T* y, int64_t y_stride,
+                                                                       int64_t rows, int64_t columns, int64_t rows_per_block) {
+  const int64_t column = (static_cast<int64_t>(blockIdx.x) * kLanes + threadIdx.x) * kWidth;
+  if (column >= columns) return;
+  Pack<T, kWidth> input[kUnroll];
+  for_rows(
+      rows, rows_per_block, [&](int u, int64_t row) { input[u] = load_once<kWidth>(x + row * x_stride + column); },
+      [&](int u, int64_t row) {
+        float values[kWidth], slope;
+        unpack<T, kWidth>(input[u], values);
+#pragma unroll
+        for (int i = 0; i < kWidth; ++i) evaluate<kFunction>(values[i], values[i], slope);
+        store_floats<kWidth>(y + row * y_stride + column, values);
+      });
 }
 
+// `partial` may be null: no sums.
 template <class T, int kWidth, Nonlinearity kFunction>
-__global__ __launch_bounds__(kThreads) void activation_flat(const T* x, T* y, int64_t n) {
-  const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * kWidth;
-  if (i >= n) return;
-  float values[kWidth], slope;
-  unpack<T, kWidth>(load_once<kWidth>(x + i), values);
+__global__ __launch_bounds__(kLanes* kTileRows) void activation_backward_kernel(const T* x, int64_t x_stride, T* gradient,
+                                                                                int64_t gradient_stride, int64_t rows,
+                                                                                int64_t columns, int64_t rows_per_block,
+                                                                                float* partial) {
+  const int64_t column = (static_cast<int64_t>(blockIdx.x) * kLanes + threadIdx.x) * kWidth;
+  float sum[kWidth] = {};
+  if (column < columns) {
+    Pack<T, kWidth> input[kUnroll], above[kUnroll];
+    for_rows(
+        rows, rows_per_block,
+        [&](int u, int64_t row) {
+          above[u] = load<kWidth>(gradient + row * gradient_stride + column);
+          input[u] = load_once<kWidth>(x + row * x_stride + column);
+        },
+        [&](int u, int64_t row) {
+          float d[kWidth], values[kWidth];
+          unpack<T, kWidth>(above[u], d);
+          unpack<T, kWidth>(input[u], values);
 #pragma unroll
-  for (int j = 0; j < kWidth; ++j) evaluate<kFunction>(values[j], values[j], slope);
-  store_floats<kWidth>(y + i, values);
-}
-
-template <class T, int kWidth, Nonlinearity kFunction>
-__global__ __launch_bounds__(kThreads) void activation_backward_flat(const T* dy, const T* x, T* dx, T* y, int64_t n) {
-  const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * kWidth;
-  if (i >= n) return;
-  const auto upstream = load_once<kWidth>(dy + i), input = load_once<kWidth>(x + i);
-  float d[kWidth], values[kWidth];
-  unpack<T, kWidth>(upstream, d);
-  unpack<T, kWidth>(input, values);
-#pragma unroll
-  for (int j = 0; j < kWidth; ++j) {
-    float slope;
-    evaluate<kFunction>(values[j], values[j], slope);
-    d[j] *= slope;
+          for (int i = 0; i < kWidth; ++i) {
+            float slope;
+            evaluate<kFunction>(values[i], values[i], slope);
+            d[i] *= slope;
+            sum[i] += d[i];
+          }
+          store_floats<kWidth>(gradient + row * gradient_stride + column, d);
+        });
   }
-  store_floats<kWidth>(dx + i, d);
-  if (y != nullptr) store_floats<kWidth>(y + i, values);
+  if (partial != nullptr) write_partial_sums(sum, column, columns, partial);  // the same for all threads
 }
 
 template <class T, int kWidth, Nonlinearity kFunction, class Index>
@@ -105,47 +105,43 @@ __global__ __launch_bounds__(kThreads) void gated_backward_flat(const T* dy, con
   if (y != nullptr) store_floats<kWidth>(y + y_at, output);
 }
 
-template <class Launch>
-void with_function(Nonlinearity f, const Launch& launch) {
-  switch (f) {
-    case Nonlinearity::gelu:
-      return launch(std::integral_constant<Nonlinearity, Nonlinearity::gelu>{});
-    case Nonlinearity::gelu_tanh:
-      return launch(std::integral_constant<Nonlinearity, Nonlinearity::gelu_tanh>{});
-    case Nonlinearity::silu:
-      return launch(std::integral_constant<Nonlinearity, Nonlinearity::silu>{});
-  }
-}
-
 unsigned blocks_for(int64_t threads) { return static_cast<unsigned>(ceil_divide(threads, kThreads)); }
 
 }  // namespace
 
-void activation(Nonlinearity f, const void* x, void* y, int64_t n, Element element, cudaStream_t stream) {
-  if (n == 0) return;
-  dispatch(element, in_chunks(n, {x, y}), [&](auto type, auto width) {
+void activation(Nonlinearity f, Element element, int64_t rows, int64_t columns, const void* x, int64_t x_stride, void* y,
+                int64_t y_stride, cudaStream_t stream) {
+  if (rows == 0 || columns == 0) return;
+  dispatch(element, rows_in_chunks(columns, {{x, x_stride}, {y, y_stride}}), [&](auto type, auto width) {
     using T = decltype(type);
     constexpr int kWidth = decltype(width)::value;
+    const auto tiling = tile(rows, columns, kWidth);
     with_function(f, [&](auto function) {
-      activation_flat<T, kWidth, decltype(function)::value>
-          <<<blocks_for(n / kWidth), kThreads, 0, stream>>>(static_cast<const T*>(x), static_cast<T*>(y), n);
+      activation_kernel<T, kWidth, decltype(function)::value><<<tiling.grid(), dim3(kLanes, kTileRows), 0, stream>>>(
+          static_cast<const T*>(x), x_stride, static_cast<T*>(y), y_stride, rows, columns, tiling.rows_per_block);
     });
   });
   check_launch("activation");
 }
 
-void activation_backward(Nonlinearity f, const void* dy, const void* x, void* dx, void* y, int64_t n, Element element,
-                         cudaStream_t stream) {
-  if (n == 0) return;
-  dispatch(element, in_chunks(n, {dy, x, dx, y}), [&](auto type, auto width) {
+void activation_backward(Nonlinearity f, Element element, int64_t rows, int64_t columns, const void* x, int64_t x_stride,
+                         void* gradient, int64_t gradient_stride, float* sums, void* workspace, cudaStream_t stream) {
+  if (rows == 0 || columns == 0) return;
+  auto* partial = sums == nullptr ? nullptr : static_cast<float*>(workspace);
+  int64_t runs = 0;
+  dispatch(element, rows_in_chunks(columns, {{x, x_stride}, {gradient, gradient_stride}}), [&](auto type, auto width) {
     using T = decltype(type);
     constexpr int kWidth = decltype(width)::value;
+    const auto tiling = tile(rows, columns, kWidth);
     with_function(f, [&](auto function) {
-      activation_backward_flat<T, kWidth, decltype(function)::value><<<blocks_for(n / kWidth), kThreads, 0, stream>>>(
-          static_cast<const T*>(dy), static_cast<const T*>(x), static_cast<T*>(dx), static_cast<T*>(y), n);
+      activation_backward_kernel<T, kWidth, decltype(function)::value><<<tiling.grid(), dim3(kLanes, kTileRows), 0, stream>>>(
+          static_cast<const T*>(x), x_stride, static_cast<T*>(gradient), gradient_stride, rows, columns, tiling.rows_per_block,
+          partial);
     });
+    runs = tiling.row_blocks;
   });
   check_launch("activation_backward");
+  if (sums != nullptr) add_partial_sums(runs, columns, partial, sums, stream);
 }
 
 void gated_activation(Nonlinearity f, const void* packed, void* y, int64_t rows, int64_t size, Element element,

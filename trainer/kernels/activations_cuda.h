@@ -9,12 +9,16 @@ enum class Nonlinearity : int { gelu, gelu_tanh, silu };
 
 namespace cuda {
 
-// y = f(x), n elements. y may be x.
-void activation(Nonlinearity f, const void* x, void* y, int64_t n, Element element, cudaStream_t stream);
+// Matrices are (rows, columns) with a stride in elements from row to row.
 
-// dx = dy f'(x), and y = f(x) where y is not null. dx may be dy or x, y may be x or dy.
-void activation_backward(Nonlinearity f, const void* dy, const void* x, void* dx, void* y, int64_t n, Element element,
-                         cudaStream_t stream);
+// y = f(x). y may be x.
+void activation(Nonlinearity f, Element element, int64_t rows, int64_t columns, const void* x, int64_t x_stride, void* y,
+                int64_t y_stride, cudaStream_t stream);
+
+// gradient *= f'(x), in place, and sums[c] += the sum of the result's column c, in float32 and in a fixed order, where `sums` is not
+// null; `workspace` (column_sum_workspace) is needed for that alone.
+void activation_backward(Nonlinearity f, Element element, int64_t rows, int64_t columns, const void* x, int64_t x_stride,
+                         void* gradient, int64_t gradient_stride, float* sums, void* workspace, cudaStream_t stream);
 
 // packed (rows, 2 size): a row is [gate, up]. y (rows, size) = f(gate) up.
 void gated_activation(Nonlinearity f, const void* packed, void* y, int64_t rows, int64_t size, Element element,

@@ -1,8 +1,6 @@
 #include "trainer/kernels/affine.h"
 
 #include <ATen/ops/addmm.h>
-#include <ATen/ops/gelu.h>
-#include <ATen/ops/gelu_backward.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
 
@@ -56,9 +54,9 @@ at::Tensor affine(const at::Tensor& x, const AffineWeights& w) {
   return at::linear(x, w.weight, w.bias.defined() ? std::optional(w.bias) : std::nullopt);
 }
 
-at::Tensor affine_gelu(const at::Tensor& x, const AffineWeights& w, at::Tensor& before) {
+at::Tensor affine_activation(Nonlinearity f, const at::Tensor& x, const AffineWeights& w, at::Tensor& before) {
 #ifdef LACUNA_CUDA
-  if (x.is_cuda()) {
+  if (x.is_cuda() && f == Nonlinearity::gelu_tanh) {
     auto y = new_rows(x, w.weight.size(0));
     before = new_rows(x, w.weight.size(0));
     cuda::process_gemm().forward_gelu(shape_of(x, w.weight), input(x), input(w.weight), data_or_null(w.bias), output(y),
@@ -67,7 +65,7 @@ at::Tensor affine_gelu(const at::Tensor& x, const AffineWeights& w, at::Tensor& 
   }
 #endif
   before = affine(x, w);
-  return at::gelu(before, "tanh");
+  return activation(f, before);
 }
 
 at::Tensor affine_input_gradient(const at::Tensor& dy, const AffineWeights& w) {
@@ -81,18 +79,18 @@ at::Tensor affine_input_gradient(const at::Tensor& dy, const AffineWeights& w) {
   return at::matmul(dy, w.weight);
 }
 
-at::Tensor affine_input_gradient_gelu(const at::Tensor& dy, const AffineWeights& w, const at::Tensor& before,
-                                      const at::Tensor& bias_gradient) {
+at::Tensor affine_input_gradient_through(Nonlinearity f, const at::Tensor& dy, const AffineWeights& w, const at::Tensor& before,
+                                         const at::Tensor& bias_gradient) {
 #ifdef LACUNA_CUDA
-  if (dy.is_cuda()) {
+  if (dy.is_cuda() && f == Nonlinearity::gelu_tanh) {
     auto d = new_rows(dy, w.weight.size(1));
     cuda::process_gemm().input_gradient_gelu(shape_of(dy, w.weight), input(dy), input(w.weight), input(before), output(d),
                                              sums_or_null(bias_gradient), stream());
     return d;
   }
 #endif
-  const auto d = at::gelu_backward(affine_input_gradient(dy, w), before, "tanh");
-  if (bias_gradient.defined()) bias_gradient.add_(rows_of(d).sum(0, false, at::kFloat));
+  auto d = affine_input_gradient(dy, w);
+  activation_backward(f, d, before, bias_gradient);
   return d;
 }
 

@@ -4,6 +4,8 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include "trainer/kernels/activations.h"
+
 namespace lacuna {
 
 struct AffineWeights {
@@ -13,16 +15,16 @@ struct AffineWeights {
 
 at::Tensor affine(const at::Tensor& x, const AffineWeights& w);
 
-// gelu(x W^T + b) in its tanh form; `before` gets what the function was applied to.
-at::Tensor affine_gelu(const at::Tensor& x, const AffineWeights& w, at::Tensor& before);
+// f(x W^T + b); `before` gets what the function was applied to. On a device the tanh form of GELU can be part of the product.
+at::Tensor affine_activation(Nonlinearity f, const at::Tensor& x, const AffineWeights& w, at::Tensor& before);
 
 // dx = dy W.
 at::Tensor affine_input_gradient(const at::Tensor& dy, const AffineWeights& w);
 
-// (dy W) gelu'(before), the gradient of `before` where y = gelu(before) W^T + b; adds its column sums to `bias_gradient` (float32,
-// may be undefined).
-at::Tensor affine_input_gradient_gelu(const at::Tensor& dy, const AffineWeights& w, const at::Tensor& before,
-                                      const at::Tensor& bias_gradient);
+// (dy W) f'(before), the gradient of `before` where y = f(before) W^T + b; adds its column sums to `bias_gradient` (float32, may be
+// undefined).
+at::Tensor affine_input_gradient_through(Nonlinearity f, const at::Tensor& dy, const AffineWeights& w, const at::Tensor& before,
+                                         const at::Tensor& bias_gradient);
 
 // W's gradient += dy^T x and, with_bias, b's += the column sums of dy.
 void add_affine_gradients(const at::Tensor& dy, const at::Tensor& x, const AffineWeights& w, bool with_bias = true);

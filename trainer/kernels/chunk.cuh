@@ -47,13 +47,16 @@ __device__ __forceinline__ Pack<T, kWidth> load_once(const T* from) {
   return pack;
 }
 
+// To global memory.
 template <int kWidth, class T>
 __device__ __forceinline__ void store(T* to, const Pack<T, kWidth>& pack) {
   if constexpr (kWidth == 1) {
     *to = pack.value;
   } else {
 #pragma unroll
-    for (size_t i = 0; i < sizeof(pack) / sizeof(uint4); ++i) reinterpret_cast<uint4*>(to)[i] = pack.word[i];
+    for (size_t i = 0; i < sizeof(pack) / sizeof(uint4); ++i) {
+      __stwb(reinterpret_cast<uint4*>(to) + i, pack.word[i]);  // an assignment may be taken apart into four stores
+    }
   }
 }
 

@@ -5,6 +5,25 @@
 namespace lacuna::cuda {
 namespace {
 
+template <class T, int kWidth>
+__global__ __launch_bounds__(kLanes* kTileRows) void column_sums_kernel(const T* values, int64_t stride, int64_t rows,
+                                                                        int64_t columns, int64_t rows_per_block, float* partial) {
+  const int64_t column = (static_cast<int64_t>(blockIdx.x) * kLanes + threadIdx.x) * kWidth;
+  float sum[kWidth] = {};
+  if (column < columns) {
+    Pack<T, kWidth> read[kUnroll];
+    for_rows(
+        rows, rows_per_block, [&](int u, int64_t row) { read[u] = load<kWidth>(values + row * stride + column); },
+        [&](int u, int64_t) {
+          float value[kWidth];
+          unpack<T, kWidth>(read[u], value);
+#pragma unroll
+          for (int i = 0; i < kWidth; ++i) sum[i] += value[i];
+        });
+  }
+  write_partial_sums(sum, column, columns, partial);
+}
+
 __global__ __launch_bounds__(kLanes* kTileRows) void add_partial_sums_kernel(int64_t num_partial, int64_t columns,
                                                                              const float* partial, float* sums) {
   const int64_t column = static_cast<int64_t>(blockIdx.x) * kLanes + threadIdx.x;
@@ -23,44 +42,33 @@ __global__ __launch_bounds__(kLanes* kTileRows) void add_partial_sums_kernel(int
   sums[column] += total;
 }
 
-template <typename T, int kWidth>
-int64_t launch(int64_t rows, int64_t columns, const void* values, int64_t stride, float* partial, cudaStream_t stream) {
-  const auto tiling = tile(rows, columns, kWidth);
-  const dim3 grid(static_cast<unsigned>(tiling.column_blocks), static_cast<unsigned>(tiling.row_blocks));
-  // Without GELU the kernel only reads.
-  auto* data = const_cast<T*>(static_cast<const T*>(values));
-  column_sums_kernel<T, kWidth, false>
-      <<<grid, dim3(kLanes, kTileRows), 0, stream>>>(data, stride, nullptr, 0, rows, columns, tiling.rows_per_block, partial);
-  check_launch("column_sums_kernel");
-  return tiling.row_blocks;
-}
-
 }  // namespace
 
 int64_t column_sum_workspace(int64_t rows, int64_t columns) {
   if (rows == 0 || columns == 0) return 0;
-  // The widest packs make the fewest blocks beside each other, and so the most runs of rows.
-  return tile(rows, columns, 8).row_blocks * columns * static_cast<int64_t>(sizeof(float));
+  // The widest chunks make the fewest blocks beside each other, and so the most runs of rows.
+  return tile(rows, columns, kChunk).row_blocks * columns * static_cast<int64_t>(sizeof(float));
 }
 
 void column_sum(Element element, int64_t rows, int64_t columns, const void* values, int64_t stride, float* sums, void* workspace,
                 cudaStream_t stream) {
   if (rows == 0 || columns == 0) return;
   auto* partial = static_cast<float*>(workspace);
-  const bool packs = wide(columns, size_of(element), {{values, stride}});
   int64_t runs = 0;
-  if (element == Element::bf16) {
-    runs = packs ? launch<__nv_bfloat16, 8>(rows, columns, values, stride, partial, stream)
-                 : launch<__nv_bfloat16, 1>(rows, columns, values, stride, partial, stream);
-  } else {
-    runs = packs ? launch<float, 4>(rows, columns, values, stride, partial, stream)
-                 : launch<float, 1>(rows, columns, values, stride, partial, stream);
-  }
+  dispatch(element, rows_in_chunks(columns, {{values, stride}}), [&](auto type, auto width) {
+    using T = decltype(type);
+    constexpr int kWidth = decltype(width)::value;
+    const auto tiling = tile(rows, columns, kWidth);
+    column_sums_kernel<T, kWidth><<<tiling.grid(), dim3(kLanes, kTileRows), 0, stream>>>(
+        static_cast<const T*>(values), stride, rows, columns, tiling.rows_per_block, partial);
+    runs = tiling.row_blocks;
+  });
+  check_launch("column_sums_kernel");
   add_partial_sums(runs, columns, partial, sums, stream);
 }
 
 void add_partial_sums(int64_t num_partial, int64_t columns, const float* partial, float* sums, cudaStream_t stream) {
-  const auto blocks = static_cast<unsigned>((columns + kLanes - 1) / kLanes);
+  const auto blocks = static_cast<unsigned>(ceil_divide(columns, kLanes));
   add_partial_sums_kernel<<<blocks, dim3(kLanes, kTileRows), 0, stream>>>(num_partial, columns, partial, sums);
   check_launch("add_partial_sums_kernel");
 }

@@ -4,7 +4,7 @@
 
 namespace lacuna::cuda {
 
-// Bytes of device workspace that column_sum and gelu_backward (gelu_cuda.h) need for the sums of a (rows, columns) matrix.
+// Bytes of device workspace that column_sum and activation_backward need for the sums of a (rows, columns) matrix.
 int64_t column_sum_workspace(int64_t rows, int64_t columns);
 
 // sums[c] += the sum over the rows of values[row][c], in float32 and in a fixed order. values (rows, columns), `stride` elements

@@ -6,8 +6,8 @@
 #include <optional>
 
 #include "data/error.h"
+#include "trainer/kernels/activations_cuda.h"
 #include "trainer/kernels/column_sum_cuda.h"
-#include "trainer/kernels/gelu_cuda.h"
 #include "trainer/kernels/gemm_planner_cuda.h"
 
 namespace lacuna::cuda {
@@ -111,7 +111,9 @@ void Gemm::forward_gelu(const LinearShape& s, GemmInput x, GemmInput w, const vo
            pre_activation.stride, fused_operands);
   const auto plain = with(forward_problem(s, x, w, pre_activation, false),
                           bias == nullptr ? CUBLASLT_EPILOGUE_DEFAULT : CUBLASLT_EPILOGUE_BIAS, 0, plain_operands);
-  const auto pass = [&] { gelu(s.element, s.rows, s.out, pre_activation.data, pre_activation.stride, y.data, y.stride, stream); };
+  const auto pass = [&] {
+    activation(Nonlinearity::gelu_tanh, s.element, s.rows, s.out, pre_activation.data, pre_activation.stride, y.data, y.stride, stream);
+  };
   const auto routes = [&] {
     const auto name = pass_key("gelu", s.element, s.rows, s.out, pre_activation.stride, y.stride);
     return std::vector<GemmRoute>{{fused, fused_operands, "", {}}, {plain, plain_operands, name, pass}};
@@ -147,8 +149,8 @@ void Gemm::input_gradient_gelu(const LinearShape& s, GemmInput dy, GemmInput w, 
     if (out != nullptr) column_sum(s.element, s.rows, s.in, dz.data, dz.stride, out, space.partial, stream);
   };
   const auto gelu_pass = [&](float* out) {
-    gelu_backward(s.element, s.rows, s.in, pre_activation.data, pre_activation.stride, dz.data, dz.stride, out, space.partial,
-                  stream);
+    activation_backward(Nonlinearity::gelu_tanh, s.element, s.rows, s.in, pre_activation.data, pre_activation.stride, dz.data,
+                        dz.stride, out, space.partial, stream);
   };
   const auto routes = [&] {
     float* const sums = bias_gradient == nullptr ? nullptr : space.sums;

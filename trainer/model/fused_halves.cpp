@@ -124,12 +124,12 @@ struct FeedForwardWork {
   void run() {
     norm.make_again();
     const auto normed = h.stream.gathered(norm.normed);
-    if (h.activation == Activation::gelu_tanh) {
-      after = affine_gelu(normed, h.input, before);
-    } else {
+    const auto f = nonlinearity(h.activation);
+    if (is_gated(h.activation)) {
       before = affine(normed, h.input);
-      after = is_gated(h.activation) ? gated_activation(nonlinearity(h.activation), before)
-                                     : activation(nonlinearity(h.activation), before);
+      after = gated_activation(f, before);
+    } else {
+      after = affine_activation(f, normed, h.input, before);
     }
   }
   at::Tensor output() const { return row_parallel(after, h.output, h.stream); }
@@ -143,28 +143,26 @@ struct FeedForwardWork {
     norm.start_again(h.stream);
     const auto d_before = through_activation(d_all);
     before.reset();
-    // Where the product's epilogue makes the bias gradient, it has been added already.
-    add_affine_gradients(d_before, norm.again(), h.input, h.activation != Activation::gelu_tanh);
+    // The way through an activation without a gate has added the bias gradient already.
+    add_affine_gradients(d_before, norm.again(), h.input, is_gated(h.activation));
     return norm.backward(h.stream.summed(affine_input_gradient(d_before, h.input)), d_sum);
   }
   // The gradient of what the activation was applied to; adds those of the output's weights on the way.
   at::Tensor through_activation(const at::Tensor& d_out) {
     const auto f = nonlinearity(h.activation);
-    if (h.activation == Activation::gelu_tanh) {
+    if (!is_gated(h.activation)) {
       add_affine_gradients(d_out, after.defined() ? after : activation(f, before), h.output, false);
       after.reset();
-      return affine_input_gradient_gelu(d_out, h.output, before, h.input.bias_gradient);
+      return affine_input_gradient_through(f, d_out, h.output, before, h.input.bias_gradient);
     }
     const auto d_after = affine_input_gradient(d_out, h.output);
     if (after.defined()) {
       add_affine_gradients(d_out, after, h.output, false);
       after.reset();
-      return is_gated(h.activation) ? gated_activation_backward(f, d_after, before, before)
-                                    : activation_backward(f, d_after, before, d_after);
+      return gated_activation_backward(f, d_after, before, before);
     }
     const auto again = at::empty_like(d_after);  // the activation's output, made on the way
-    const auto d_before = is_gated(h.activation) ? gated_activation_backward(f, d_after, before, before, again)
-                                                 : activation_backward(f, d_after, before, d_after, again);
+    const auto d_before = gated_activation_backward(f, d_after, before, before, again);
     add_affine_gradients(d_out, again, h.output, false);
     return d_before;
   }

@@ -1,6 +1,5 @@
-// The sums over rows that are the gradients of biases, alone and behind the derivative of GELU.
+// The sums over rows that are the gradients of biases.
 #include <ATen/ops/empty.h>
-#include <ATen/ops/gelu_backward.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/sum.h>
 #include <ATen/ops/zeros.h>
@@ -8,7 +7,6 @@
 
 #include "tests/bench/gpu/rows.h"
 #include "trainer/kernels/column_sum_cuda.h"
-#include "trainer/kernels/gelu_cuda.h"
 
 namespace lacuna::bench {
 namespace {
@@ -17,7 +15,7 @@ constexpr int64_t kRows = 65536;
 
 void widths(Table& table, int64_t columns) {
   const auto options = at::TensorOptions().device(at::kCUDA).dtype(at::kBFloat16), fp32 = options.dtype(at::kFloat);
-  const auto values = at::randn({kRows, columns}, options), pre = at::randn({kRows, columns}, options);
+  const auto values = at::randn({kRows, columns}, options);
   const auto sums = at::zeros({columns}, fp32), space = at::empty({cuda::column_sum_workspace(kRows, columns) / 4}, fp32);
   const auto size = " " + std::to_string(kRows) + "x" + std::to_string(columns);
   const auto stream = [] { return c10::cuda::getCurrentCUDAStream().stream(); };
@@ -29,13 +27,6 @@ void widths(Table& table, int64_t columns) {
                          space.data_ptr(), stream());
       },
       [=] { sums.add_(values.sum(0, false, at::kFloat)); });
-  table.row(
-      "GELU backward and column sums" + size, {.bytes = 3 * bytes},
-      [=] {
-        cuda::gelu_backward(cuda::Element::bf16, kRows, columns, pre.data_ptr(), columns, values.data_ptr(), columns,
-                            sums.data_ptr<float>(), space.data_ptr(), stream());
-      },
-      [=] { sums.add_(at::gelu_backward(values, pre, "tanh").sum(0, false, at::kFloat)); });
 }
 
 }  // namespace
