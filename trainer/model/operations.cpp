@@ -22,13 +22,15 @@ at::Tensor chunked_cross_entropy(const at::Tensor& states, const at::Tensor& wei
 
 const Operations& kernel_operations() {
   static constexpr Operations kOperations{
-      .linear = linear, .embedding = embedding, .linear_cross_entropy = chunked_cross_entropy};
+      .linear = linear, .embedding = embedding, .patch_stem = patch_stem, .linear_cross_entropy = chunked_cross_entropy};
   return kOperations;
 }
 
 const Operations& reference_operations() {
-  static constexpr Operations kOperations{
-      .linear = aten_linear, .embedding = embedding_reference, .linear_cross_entropy = linear_cross_entropy_reference};
+  static constexpr Operations kOperations{.linear = aten_linear,
+                                          .embedding = embedding_reference,
+                                          .patch_stem = patch_stem_reference,
+                                          .linear_cross_entropy = linear_cross_entropy_reference};
   return kOperations;
 }
 

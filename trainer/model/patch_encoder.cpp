@@ -100,8 +100,7 @@ const at::Tensor& PatchEncoder::sines(const at::Tensor& like) const {
 }
 
 at::Tensor PatchEncoder::with_positions(const at::Tensor& x, const Batch& batch) const {
-  const auto whole = [&] { return at::arange(batch.length(), batch.values.options().dtype(at::kInt)); };
-  if (position_.defined()) return x + operations_.embedding(batch.positions.defined() ? batch.positions : whole(), position_, 0);
+  if (position_.defined()) return x + operations_.embedding(batch.positions, position_, 0);
   if (options_.position == PatchPosition::none) return x;
   if (!batch.positions.defined()) return x + sines(x);
   const auto places = batch.positions.to(at::kLong);
@@ -112,9 +111,13 @@ at::Tensor PatchEncoder::with_positions(const at::Tensor& x, const Batch& batch)
 
 at::Tensor PatchEncoder::embedded(const Batch& batch) const {
   auto x = operations_.linear(batch.values.to(weight_.scalar_type()), weight_, bias_);
-  if (batch.masked.defined()) x = at::where(batch.masked.unsqueeze(-1), mask_, x);
-  x = with_positions(x, batch);
-  if (class_tokens_.defined()) x = at::cat({class_tokens_.unsqueeze(0).expand({batch.rows(), -1, -1}), x}, 1);
+  if (position_.defined() && !batch.positions.defined()) {
+    x = operations_.patch_stem(x, batch.masked, {.mask = mask_, .position = position_, .class_tokens = class_tokens_});
+  } else {
+    if (batch.masked.defined()) x = at::where(batch.masked.unsqueeze(-1), mask_, x);
+    x = with_positions(x, batch);
+    if (class_tokens_.defined()) x = at::cat({class_tokens_.unsqueeze(0).expand({batch.rows(), -1, -1}), x}, 1);
+  }
   if (options_.post_norm) x = norm_->forward(x);
   const StreamLayout stream{.axis = &mesh_.tensor()};
   return is_training() ? stream.drop(x, options_.dropout, random_, batch.stream_positions) : x;
