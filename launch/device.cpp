@@ -57,10 +57,12 @@ DeviceSession::DeviceSession(at::DeviceType type, const Experiment& experiment) 
 #ifdef LACUNA_CUDA
   device_ = at::Device(type, static_cast<c10::DeviceIndex>(local_rank() % c10::cuda::device_count()));
   stream_.emplace(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device_.index()).unwrap());
-  // LibTorch's own products, which the reference kernels are made of; cuda::Gemm sums in fp32 always.
+  // LibTorch's own products, which the reference kernels are made of; cuda::Gemm sums in fp32 always. Where the network computes in
+  // bf16, the few products of a loss that are left in fp32 need not be more exact than TF32, whose factors have three bits more.
+  const bool tf32 = experiment.precision.tf32 || experiment.precision.compute == Compute::bf16;
   auto& context = at::globalContext();
-  context.setAllowTF32CuBLAS(experiment.precision.tf32);
-  context.setAllowTF32CuDNN(experiment.precision.tf32);
+  context.setAllowTF32CuBLAS(tf32);
+  context.setAllowTF32CuDNN(tf32);
   context.setAllowBF16ReductionCuBLAS(false, /*allow_splitk=*/true);
   if (experiment.run.deterministic) {
     // cuBLAS repeats its bits with a workspace of fixed size, and LibTorch refuses its products without one.

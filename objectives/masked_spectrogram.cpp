@@ -142,24 +142,28 @@ Loss MaskedSpectrogram::loss_of_masked(const at::Tensor& states, const Batch& ba
   const auto at = batch.predicted.to(at::kLong);
   const auto picked = [&](const at::Tensor& x) { return x.gather(1, at.unsqueeze(-1).expand({-1, -1, x.size(-1)})); };
   const auto reached = picked(states), patches = picked(batch.value_targets), weights = batch.weights.gather(1, at);
-  // Of each term's rows: all, or every second one, whose halves of weights then count whole.
+  // Each term's rows: all, or every second one, whose halves of weights then count whole. Unbound together, their gradients are put
+  // together in one pass.
   const int64_t copies = rows_of_a_sample();
-  const auto of = [&](const at::Tensor& x, int64_t first) { return x.slice(0, copies == 1 ? 0 : first, std::nullopt, copies); };
+  const auto of_terms = [&](const at::Tensor& x) {
+    return copies == 1 ? std::vector<at::Tensor>{x, x} : x.unflatten(0, {-1, copies}).unbind(1);
+  };
+  const auto states_of = of_terms(reached), patches_of = of_terms(patches);
+  const auto weights_of = of_terms(weights * static_cast<double>(copies));
   Loss loss;
   const auto add = [&](const std::string& name, const at::Tensor& sum, double factor) {
     loss.metrics.emplace_back(name, sum.detach());
     loss.sum = loss.sum.defined() ? loss.sum + factor * sum : factor * sum;
   };
   if (discriminative_) {
-    const auto own = of(weights, 0) * static_cast<double>(copies);
-    const auto found = contrast(discriminative_->forward(of(reached, 0)), of(patches, 0), own, options_.infonce_axis);
-    add("discriminative", (own * found.losses).sum(), 1);
-    loss.metrics.emplace_back("accuracy", (own * found.correct).sum());
+    const auto found = contrast(discriminative_->forward(states_of[0]), patches_of[0], weights_of[0], options_.infonce_axis);
+    add("discriminative", (weights_of[0] * found.losses).sum(), 1);
+    loss.metrics.emplace_back("accuracy", (weights_of[0] * found.correct).sum());
   }
   if (generative_) {
-    const auto errors = (generative_->forward(of(reached, 1)) - of(patches, 1)).square().mean(-1);
+    const auto errors = (generative_->forward(states_of[1]) - patches_of[1]).square().mean(-1);
     const bool joint = options_.terms == SpectrogramTerms::joint;
-    add("generative", (of(weights, 1) * static_cast<double>(copies) * errors).sum(), joint ? options_.lambda : 1);
+    add("generative", (weights_of[1] * errors).sum(), joint ? options_.lambda : 1);
   }
   return loss;
 }
