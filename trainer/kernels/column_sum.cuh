@@ -32,8 +32,8 @@ inline bool rows_in_chunks(int64_t columns, std::initializer_list<std::pair<cons
   return fits;
 }
 
-// Calls visit(row) for this thread's rows, kUnroll of them at a time: load(u, row) first for all, so that they are in flight
-// together. From the last run of rows to the first: the last rows are those that the product before this left in the cache, and the
+// Of this thread's rows takes kUnroll at a time: load(u, row) for each of them, so that they are in flight together, then
+// visit(u, row). From the last run of rows to the first: the last rows are those that the product before this left in the cache, and the
 // first rows, which this then leaves there, are those that the product behind it begins with.
 template <class Load, class Visit>
 __device__ __forceinline__ void for_rows(int64_t rows, int64_t rows_per_block, const Load& load, const Visit& visit) {
